@@ -1,0 +1,48 @@
+// Time and randomness come from outside, so that a simulation can own both.
+
+import { randomBytes } from 'node:crypto';
+import { setImmediate as immediate } from 'node:timers/promises';
+
+/** Where time comes from. A simulation passes a virtual one. */
+export interface Clock {
+  /** Milliseconds, monotonic; only differences mean anything. */
+  now(): number;
+  /** Resolves after `ms` milliseconds. Rejects with the signal's reason, and leaves no timer behind, when it aborts first. */
+  sleep(ms: number, signal?: AbortSignal): Promise<void>;
+  /** Lets the host's event loop turn once; called between slices of long synchronous work. */
+  yieldToHost(): Promise<void>;
+}
+
+/** Where random numbers come from. */
+export interface Random {
+  /** Uniform in [0, 1). */
+  next(): number;
+  /** 32 lower-case hex digits, unique: names of files and runs. */
+  uid(): string;
+}
+
+export const systemClock: Clock = {
+  now: () => performance.now(),
+  sleep: (ms, signal) =>
+    new Promise<void>((resolve, reject) => {
+      if (signal?.aborted === true) {
+        reject(signal.reason as Error);
+        return;
+      }
+      const onAbort = () => {
+        clearTimeout(timer);
+        reject(signal?.reason as Error);
+      };
+      const timer = setTimeout(() => {
+        signal?.removeEventListener('abort', onAbort);
+        resolve();
+      }, ms);
+      signal?.addEventListener('abort', onAbort, { once: true });
+    }),
+  yieldToHost: () => immediate(),
+};
+
+export const systemRandom: Random = {
+  next: () => Math.random(),
+  uid: () => randomBytes(16).toString('hex'),
+};

@@ -1,0 +1,99 @@
+// The one error class of the library. Every code is stable: hosts switch on it; docs/operating.md lists them all.
+
+import type { LogEpoch, Tag, Version } from './version.js';
+
+/** What went wrong. Stable across releases; new ones may be added. */
+export type BackupErrorCode =
+  // The caller's mistake
+  | 'INVALID_OPTION' // an option is missing, of the wrong type or out of bounds
+  | 'INVALID_STATE' // the call does not fit the object's state (for example, run() twice)
+  | 'INVALID_NAME' // a file name that leaves the container or that the format cannot hold
+  // Adapters
+  | 'ADAPTER_CONTRACT' // a LogSource, BackupContainer, ProgressStore or RestoreTarget broke its port's contract
+  | 'CONTAINER_UNAVAILABLE' // the container could not be reached; retried
+  | 'CONTAINER_IN_USE' // the container belongs to another job
+  | 'FILE_NOT_FOUND'
+  | 'FILE_EXISTS' // an exclusive write found the name taken
+  | 'STORE_UNAVAILABLE' // the progress store could not be reached; retried
+  | 'STORE_CONFLICT' // a transaction lost too many times in a row; retried
+  | 'STORE_CORRUPT' // the progress store holds something that is not ours or is damaged
+  | 'TIMEOUT'
+  // Worker and jobs
+  | 'DISPLACED' // a newer run or epoch has taken over
+  | 'LOG_GAP' // the log discarded data that no file holds and no NOOP pop explains
+  | 'EPOCH_NOT_ANNOUNCED' // the store's newest epoch is older than the one a worker was recruited in
+  | 'INVALID_EPOCHS' // the log system's epochs contradict each other
+  | 'JOB_NOT_FOUND'
+  | 'JOB_EXISTS' // a UID is never used twice
+  | 'JOB_ABORTED'
+  | 'JOB_FAILED'
+  // Bytes
+  | 'CORRUPT_FILE' // bytes in a file are not what the format says; `file` and `offset` tell where
+  | 'UNSUPPORTED_FORMAT' // a block version, log type or feature that this release does not read
+  | 'CHECKSUM_MISMATCH'
+  | 'INVALID_MUTATION' // a mutation that the format does not know or that breaks its rules
+  // Restore
+  | 'NOT_RESTORABLE' // the wanted version cannot be rebuilt exactly; the message names the tag and the gap
+  | 'TARGET_NOT_EMPTY';
+
+/** The facts of an error, as fields, so that no one has to parse a message. */
+export interface BackupErrorFacts {
+  readonly file?: string | undefined;
+  /** Byte offset in `file`. */
+  readonly offset?: number | undefined;
+  readonly tag?: Tag | undefined;
+  readonly epoch?: LogEpoch | undefined;
+  readonly version?: Version | undefined;
+  /** Inclusive begin, exclusive end. */
+  readonly versions?: { readonly begin: Version; readonly end: Version } | undefined;
+  readonly jobUid?: string | undefined;
+  readonly container?: string | undefined;
+  /** True when trying the same thing again later may succeed. Workers retry such errors with backoff. Default false. */
+  readonly retryable?: boolean | undefined;
+  readonly cause?: unknown;
+}
+
+/** Every error that Tidemark throws on purpose. The message says what, where and what to do. */
+export class BackupError extends Error {
+  readonly code: BackupErrorCode;
+  readonly file: string | undefined;
+  readonly offset: number | undefined;
+  readonly tag: Tag | undefined;
+  readonly epoch: LogEpoch | undefined;
+  readonly version: Version | undefined;
+  readonly versions: { readonly begin: Version; readonly end: Version } | undefined;
+  readonly jobUid: string | undefined;
+  readonly container: string | undefined;
+  readonly retryable: boolean;
+
+  constructor(code: BackupErrorCode, message: string, facts: BackupErrorFacts = {}) {
+    super(message, facts.cause === undefined ? undefined : { cause: facts.cause });
+    this.name = 'BackupError';
+    this.code = code;
+    this.file = facts.file;
+    this.offset = facts.offset;
+    this.tag = facts.tag;
+    this.epoch = facts.epoch;
+    this.version = facts.version;
+    this.versions = facts.versions;
+    this.jobUid = facts.jobUid;
+    this.container = facts.container;
+    this.retryable = facts.retryable ?? false;
+  }
+
+  static is(error: unknown, code?: BackupErrorCode): error is BackupError {
+    return error instanceof BackupError && (code === undefined || error.code === code);
+  }
+}
+
+/** Our own mistake, not the caller's: something that must hold does not. Never caught, never retried. */
+export class AssertionError extends Error {
+  constructor(message: string) {
+    super(`${message} (this is a bug in Tidemark)`);
+    this.name = 'AssertionError';
+  }
+}
+
+export function assert(condition: boolean, message: string): asserts condition {
+  if (!condition) throw new AssertionError(message);
+}
