@@ -39,3 +39,8 @@ export interface VersionedMessage {
   readonly subsequence: number;
   readonly mutation: Mutation;
 }
+
+/** Placeholder until the pipeline lands its codec in this file. */
+export function decodeMutation(_bytes: Uint8Array): Mutation {
+  throw new Error('not written yet');
+}
