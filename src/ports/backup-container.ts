@@ -4,13 +4,20 @@
 export interface BackupFile {
   readonly name: string;
   /**
-   * Adds the chunks in order. One call at a time; the caller may reuse the chunks' memory as soon as it has resolved. An adapter that keeps
-   * bytes longer copies them.
+   * Adds the chunks in order. One call at a time; the caller may reuse the chunks' memory as soon as it has resolved. An
+   * adapter that keeps bytes longer copies them. After an append that failed the file can only be aborted.
    */
   append(chunks: readonly Uint8Array[]): Promise<void>;
-  /** Makes the file durable, then visible under its name. Throws FILE_EXISTS for an exclusive write whose name is taken. */
+  /**
+   * Makes the file durable, then visible under its name, whole. Throws FILE_EXISTS for an exclusive write whose name is
+   * taken. A file whose `finish` failed is still to be aborted; it may have become visible all the same (whole), when only
+   * the answer was lost.
+   */
   finish(): Promise<void>;
-  /** Discards the file. Safe to call at any moment but after a successful `finish`, and more than once; never throws for a file that is gone. */
+  /**
+   * Discards the file. Safe at any moment and more than once; never throws for a file that is gone. After a `finish` that
+   * resolved it does nothing: the finished file stays.
+   */
   abort(): Promise<void>;
 }
 
@@ -26,19 +33,33 @@ export interface ListedFile {
 }
 
 /**
- * Names are relative paths with `/` between the parts, such as `plogs/0000/0000/log,1,5,…`. A name that is absolute, has an empty part, `.`, `..`, a NUL or a
- * backslash is refused with INVALID_NAME. Temporary failures are BackupErrors with `retryable: true`.
+ * Names are relative paths with `/` between the parts, such as `plogs/0000/0000/log,1,5,…`. A name that is absolute, has an
+ * empty part, `.`, `..`, a NUL or a backslash is refused with INVALID_NAME by every call that takes a name; so is one that
+ * ends in `.temp` or `.part`, which is what unfinished files are called (`checkFileName` does all of this). Temporary
+ * failures are BackupErrors with `retryable: true`. `append` or `finish` on a file that was finished or aborted is
+ * INVALID_STATE.
+ *
+ * Any number of files may be written at once, by any number of processes, several of the same name too: of those the last
+ * to finish stays, whole.
  */
 export interface BackupContainer {
+  /** Names the container: two adapters with the same URL show the same files. */
   readonly url: string;
-  /** Makes the container; fine if it exists already. */
+  /** Makes the container; fine if it exists already. Called before anything is written. */
   create(): Promise<void>;
   exists(): Promise<boolean>;
   /** Replaces a file of that name, if there is one, at the moment of `finish`. */
   writeFile(name: string, options?: WriteFileOptions): Promise<BackupFile>;
-  /** Up to `length` bytes from `offset`; shorter only at the end of the file, empty beyond it. FILE_NOT_FOUND if there is no such file. */
+  /**
+   * Up to `length` bytes from `offset`; shorter only at the end of the file, empty beyond it. FILE_NOT_FOUND if there is no
+   * such file. The memory belongs to the caller.
+   */
   readFile(name: string, offset: number, length: number): Promise<Uint8Array>;
-  /** Finished files whose name starts with `prefix`, in the byte order of their names. An empty container, or one that was never made, yields nothing. */
+  /**
+   * Finished files whose name starts with `prefix`, in the byte order of their (UTF-8) names. `prefix` is a mere string:
+   * `logs/a` finds `logs/a/1` and `logs/ab`. An empty container, or one that was never made, yields nothing. A file that is
+   * finished or deleted while the listing runs may be in it or not.
+   */
   listFiles(prefix: string): AsyncIterable<ListedFile>;
   /** Fine if there is no such file. */
   deleteFile(name: string): Promise<void>;
