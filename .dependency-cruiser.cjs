@@ -1,0 +1,105 @@
+// The floors of the house (docs/concepts.md): a file imports its own folder and the floors below it, never a neighbour and never upwards.
+// Types count: an interface that is only imported as a type ties two folders together all the same.
+
+/** Lowest first. Folders of one entry share a floor and do not know each other. */
+const floors = [
+  ['core'],
+  ['ports', 'format', 'schedule'],
+  ['pipeline', 'job', 'snapshot', 'restore', 'container', 'progress', 'testing'],
+  ['worker'],
+  ['testing/simulation'],
+];
+
+/** What the library may need at run time; package.json's `dependencies` say the same. */
+const runtimePackages = ['async-mutex', 'eventemitter3', 'p-queue', 'tslib'];
+
+/** The faces: nothing but re-exports, so nothing imports them. */
+const faces = '^src/(testing/)?index\\.ts$';
+
+const insideOf = (folder) =>
+  folder === 'testing' ? '^src/testing/(?!simulation/|index\\.ts$)' : `^src/${folder.replace('/', '\\/')}/`;
+
+const below = (floor) => floors.slice(0, floor).flat();
+
+const floorRules = floors.flatMap((folders, floor) =>
+  folders.map((folder) => ({
+    name: `floor-${floor + 1}-${folder.replace('/', '-')}`,
+    comment: `src/${folder} (floor ${floor + 1}) may import itself and ${below(floor).join(', ') || 'nothing else'}`,
+    severity: 'error',
+    from: { path: insideOf(folder) },
+    to: { path: '^src/', pathNot: [folder, ...below(floor)].map(insideOf) },
+  })),
+);
+
+module.exports = {
+  forbidden: [
+    ...floorRules,
+    {
+      name: 'every-file-has-a-floor',
+      comment: 'a new folder of src needs a place in `floors` above, and a row in docs/concepts.md',
+      severity: 'error',
+      from: { path: '^src/', pathNot: [...floors.flat().map(insideOf), faces] },
+      to: {},
+    },
+    {
+      name: 'faces-are-not-imported',
+      comment:
+        'src/index.ts and src/testing/index.ts are for users of the package; inside, import the file that you mean',
+      severity: 'error',
+      from: { path: '^src/' },
+      to: { path: faces },
+    },
+    {
+      name: 'main-face-without-testing',
+      comment: "import 'tidemark' loads no test code: that is what tidemark/testing is for",
+      severity: 'error',
+      from: { path: '^src/index\\.ts$' },
+      to: { path: '^src/testing/' },
+    },
+    {
+      name: 'no-cycles',
+      comment:
+        'a cycle that only types close is erased before anything runs; between folders the floors refuse that one too',
+      severity: 'error',
+      from: { path: '^src/' },
+      to: { circular: true, viaOnly: { dependencyTypesNot: ['type-only'] } },
+    },
+    {
+      name: 'src-stays-in-src',
+      comment: 'the library knows nothing of its tests, examples and build output',
+      severity: 'error',
+      from: { path: '^src/' },
+      to: { path: '^(?!src/|(\\.\\./)*node_modules/)', couldNotResolve: false, dependencyTypesNot: ['core'] },
+    },
+    {
+      name: 'runtime-packages-only',
+      comment: `at run time the library needs ${runtimePackages.join(', ')} and nothing else`,
+      severity: 'error',
+      from: { path: '^src/' },
+      to: { path: 'node_modules/', pathNot: `node_modules/(${runtimePackages.join('|')})/` },
+    },
+    {
+      name: 'no-dev-dependencies',
+      severity: 'error',
+      from: { path: '^src/' },
+      to: {
+        dependencyTypes: [
+          'npm-dev',
+          'npm-optional',
+          'npm-peer',
+          'npm-bundled',
+          'npm-no-pkg',
+          'npm-unknown',
+          'deprecated',
+        ],
+      },
+    },
+    { name: 'resolvable', severity: 'error', from: { path: '^src/' }, to: { couldNotResolve: true } },
+  ],
+  options: {
+    doNotFollow: { path: 'node_modules' },
+    tsPreCompilationDeps: true,
+    detectProcessBuiltinModuleCalls: true,
+    enhancedResolveOptions: { exportsFields: ['exports'], conditionNames: ['import', 'node', 'default', 'types'] },
+  },
+};
