@@ -18,7 +18,7 @@ export function checkFileName(name: string): void {
   const reason = typeof name === 'string' ? whyRefused(name) : 'it is not a string';
   if (reason !== undefined) {
     throw new BackupError('INVALID_NAME', `${JSON.stringify(name)} cannot name a file in a container: ${reason}`, {
-      file: String(name),
+      file: name,
     });
   }
 }

@@ -7,7 +7,7 @@ interface Watcher {
   readonly key: string;
   readonly seen: Uint8Array | undefined;
   readonly resolve: () => void;
-  readonly reject: (reason: unknown) => void;
+  readonly reject: (reason: Error) => void;
 }
 
 export class Watchers {
@@ -44,10 +44,10 @@ export class Watchers {
         },
         reject: (reason) => {
           leave();
-          reject(reason as Error);
+          reject(reason);
         },
       };
-      const onAbort = () => watcher.reject(signal.reason);
+      const onAbort = () => watcher.reject(signal.reason as Error);
       signal.addEventListener('abort', onAbort, { once: true });
       this.#watchers.add(watcher);
     });
@@ -60,7 +60,7 @@ export class Watchers {
   }
 
   /** Ends every wait with `reason`. */
-  rejectAll(reason: unknown): void {
+  rejectAll(reason: Error): void {
     for (const watcher of [...this.#watchers]) watcher.reject(reason);
   }
 }
