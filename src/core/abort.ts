@@ -1,0 +1,55 @@
+// A child of an AbortSignal that can also be ended alone, and that leaves nothing behind at its parent.
+
+/** The reason with which a scope ends its own signal: not an error, just the end of what was waited for. */
+export class ScopeEnded extends Error {
+  constructor() {
+    super('the scope has ended');
+    this.name = 'ScopeEnded';
+  }
+}
+
+/** AbortSignal.any keeps memory for as long as its parent lives (Node 20); this takes its listener back. Call `end` in a `finally`. */
+export class AbortScope {
+  readonly #controller = new AbortController();
+  readonly #parent: AbortSignal | undefined;
+  readonly #onAbort = () => this.#controller.abort(this.#parent?.reason);
+
+  constructor(parent?: AbortSignal) {
+    this.#parent = parent;
+    if (parent?.aborted === true) this.#onAbort();
+    else parent?.addEventListener('abort', this.#onAbort, { once: true });
+  }
+
+  get signal(): AbortSignal {
+    return this.#controller.signal;
+  }
+
+  /** Aborts the signal, unless it is aborted already, and lets go of the parent. */
+  end(reason: unknown = new ScopeEnded()): void {
+    this.#parent?.removeEventListener('abort', this.#onAbort);
+    this.#controller.abort(reason);
+  }
+}
+
+/**
+ * The promise, or the signal's rejection, whichever comes first. For adapters that may not heed their signal: what they return too late goes to
+ * `onLate`, and a late failure is ignored, because the caller has gone on without it.
+ */
+export async function abortable<T>(promise: Promise<T>, signal: AbortSignal, onLate?: (value: T) => void): Promise<T> {
+  let settled = false;
+  let onAbort: (() => void) | undefined;
+  const aborted = new Promise<never>((_resolve, reject) => {
+    onAbort = () => reject(signal.reason as Error);
+    if (signal.aborted) onAbort();
+    else signal.addEventListener('abort', onAbort, { once: true });
+  });
+  try {
+    const value = await Promise.race([promise, aborted]);
+    settled = true;
+    return value;
+  } finally {
+    if (onAbort !== undefined) signal.removeEventListener('abort', onAbort);
+    // Not waited for: the adapter may never answer. Failures are ignored as said above.
+    if (!settled) void promise.then((value) => onLate?.(value), () => undefined);
+  }
+}

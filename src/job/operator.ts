@@ -1,0 +1,340 @@
+// The operator's calls: submit, status, pause, resume, discontinue, abort, list. They only write to the progress store; workers do the rest.
+
+import { AbortScope } from '../core/abort.js';
+import type { Clock, Random } from '../core/clock.js';
+import { systemClock, systemRandom } from '../core/clock.js';
+import { BackupError } from '../core/errors.js';
+import type { KeyRange } from '../core/key-range.js';
+import { checkRange } from '../core/key-range.js';
+import type { LogEpoch, Version } from '../core/version.js';
+import { checkVersion } from '../core/version.js';
+import type { ProgressStore, ProgressTransaction } from '../ports/progress-store.js';
+import { jobSavedVersion } from './coordinator-transactions.js';
+import { JOB_PREFIX, PAUSED_KEY, jobKey, prefixEnd } from './keys.js';
+import type { JobFailure, JobRecord, JobState } from './records.js';
+import { PAUSED_VALUE, decodeJob, isActiveState } from './records.js';
+import * as store from './store-access.js';
+import { endJob } from './worker-transactions.js';
+
+export interface BackupOperatorOptions {
+  readonly clock?: Clock;
+  readonly random?: Random;
+  /** ms between looks at a job whose watch has not fired. Default 1,000. */
+  readonly pollInterval?: number;
+}
+
+export interface SubmitRequest {
+  /** 1 to 64 of a-z, A-Z, 0-9, `_` and `-`; never used before. Default: a random one. */
+  readonly uid?: string;
+  /** Passed to every worker's `openContainer`. The container must not belong to another job. */
+  readonly url: string;
+  /** Half-open. Default, and for an empty list: the normal keys ["", 0xFF). */
+  readonly ranges?: readonly KeyRange[];
+  /** Inclusive: no message below it is stored. 0 for everything that the log still has. */
+  readonly startVersion: Version;
+  /** Restorable from an empty database by the log alone. Default false: a snapshot is needed. */
+  readonly logOnly?: boolean;
+  /** The first version that the database ever wrote: a `logOnly` job is restorable only if its log begins at or below it. Default 1. */
+  readonly firstVersion?: Version;
+  /** Stops the waiting, not the job. */
+  readonly signal?: AbortSignal;
+}
+
+export interface SubmittedJob {
+  readonly uid: string;
+  /** Inclusive: every tag stores the job from here on. */
+  readonly completeFrom: Version;
+}
+
+export interface TagStatus {
+  readonly epoch: LogEpoch;
+  readonly tag: number;
+  /** Inclusive; -1 when nothing is saved yet. */
+  readonly savedVersion: Version;
+  /** Inclusive; undefined when the tag's worker has not registered for the job. */
+  readonly firstVersion: Version | undefined;
+  readonly bytes: number;
+  readonly files: number;
+}
+
+export interface JobStatus {
+  readonly uid: string;
+  readonly state: JobState;
+  /** Why it is in this state, in words. */
+  readonly reason: string;
+  readonly url: string;
+  readonly ranges: readonly KeyRange[];
+  readonly logOnly: boolean;
+  readonly startVersion: Version;
+  readonly completeFrom: Version | undefined;
+  readonly stopVersion: Version | undefined;
+  readonly failure: JobFailure | undefined;
+  readonly paused: boolean;
+  /** The tags of the newest epoch, and those of older ones that still have progress for the job. */
+  readonly tags: readonly TagStatus[];
+  /** Inclusive: stored by every tag of the newest epoch; undefined while one has not registered. */
+  readonly savedVersion: Version | undefined;
+  /** Whether a restore can reach a version of this job by what is recorded; `describe` on the container has the last word. */
+  readonly restorable: boolean;
+  readonly bytes: number;
+  readonly files: number;
+  /** Versions between the tag that is furthest and the one that is least far; undefined while one has not registered. */
+  readonly lag: Version | undefined;
+}
+
+/** One object per store; holds no state. Every call may be made from any process. */
+export class BackupOperator {
+  readonly #store: ProgressStore;
+  readonly #clock: Clock;
+  readonly #random: Random;
+  readonly #pollInterval: number;
+
+  constructor(progressStore: ProgressStore, options: BackupOperatorOptions = {}) {
+    this.#store = progressStore;
+    this.#clock = options.clock ?? systemClock;
+    this.#random = options.random ?? systemRandom;
+    this.#pollInterval = options.pollInterval ?? 1_000;
+    if (!(this.#pollInterval > 0)) {
+      throw new BackupError('INVALID_OPTION', `pollInterval must be a number of ms above 0, got ${this.#pollInterval}`);
+    }
+  }
+
+  /**
+   * Starts a job, and resolves when every worker of the current epoch has registered for it (rule P3). Rejects with JOB_EXISTS, with
+   * JOB_ABORTED or JOB_FAILED when that becomes of it first, and with the signal's reason; the job stays submitted then.
+   */
+  async submit(request: SubmitRequest): Promise<SubmittedJob> {
+    const uid = request.uid ?? this.#random.uid();
+    const job = newJob(uid, this.#random.uid(), request);
+    await this.#store.transact(async (tx) => {
+      const existing = await store.readJob(tx, uid);
+      if (existing !== undefined) {
+        if (existing.submission === job.submission) return; // an earlier run of this body has committed
+        throw new BackupError('JOB_EXISTS', `job ${uid} exists already: a UID is never used twice, choose another`, { jobUid: uid });
+      }
+      store.writeJob(tx, job);
+      store.writeStarted(tx, [...(await store.readStarted(tx)), { uid, startVersion: job.startVersion }]);
+    });
+    return { uid, completeFrom: await this.#awaitStarted(uid, request.signal) };
+  }
+
+  /** Throws JOB_NOT_FOUND. */
+  async status(uid: string): Promise<JobStatus> {
+    return this.#store.transact(async (tx) => jobStatus(tx, await findJob(tx, uid)));
+  }
+
+  /** Every job that was ever submitted, by UID. */
+  async list(): Promise<JobStatus[]> {
+    return this.#store.transact(async (tx) => {
+      const entries = await tx.getRange(JOB_PREFIX, prefixEnd(JOB_PREFIX));
+      const jobs: JobStatus[] = [];
+      for (const { key, value } of entries) jobs.push(await jobStatus(tx, decodeJob(key, value)));
+      return jobs;
+    });
+  }
+
+  /** No worker pulls until `resume` (rule P21). What is queued is still stored. */
+  async pause(): Promise<void> {
+    await this.#store.transact(async (tx) => {
+      tx.set(PAUSED_KEY, PAUSED_VALUE);
+      await Promise.resolve();
+    });
+  }
+
+  async resume(): Promise<void> {
+    await this.#store.transact(async (tx) => {
+      tx.clear(PAUSED_KEY);
+      await Promise.resolve();
+    });
+  }
+
+  /**
+   * Ends a job after everything that is committed now is stored; `status` says when it is Completed. A job that is still Submitted is aborted (rule P8). Fine for one that is being stopped or has
+   * completed; throws JOB_NOT_FOUND, JOB_ABORTED or JOB_FAILED.
+   */
+  async discontinue(uid: string): Promise<void> {
+    await this.#store.transact(async (tx) => {
+      const job = await findJob(tx, uid);
+      if (job.state === 'Submitted') await endJob(tx, { ...job, state: 'Aborted' });
+      else if (job.state === 'Running') store.writeJob(tx, { ...job, state: 'Stopping' });
+      else if (job.state === 'Aborted' || job.state === 'Failed') {
+        // A submitted job that an earlier run of this body has aborted is what was asked for.
+        if (job.state === 'Aborted' && job.completeFrom === undefined) return;
+        throw endedError(job);
+      }
+    });
+  }
+
+  /** Ends a job at once (rule P9). What it has stored stays. Fine for one that has ended already; throws JOB_NOT_FOUND. */
+  async abort(uid: string): Promise<void> {
+    await this.#store.transact(async (tx) => {
+      const job = await findJob(tx, uid);
+      if (isActiveState(job.state)) await endJob(tx, { ...job, state: 'Aborted' });
+    });
+  }
+
+  async #awaitStarted(uid: string, signal: AbortSignal | undefined): Promise<Version> {
+    for (;;) {
+      signal?.throwIfAborted();
+      const value = await this.#readJobValue(uid);
+      if (value !== undefined) {
+        const job = decodeJob(jobKey(uid), value);
+        if (job.completeFrom !== undefined) return job.completeFrom;
+        if (!isActiveState(job.state)) throw endedError(job);
+      }
+      await this.#changeOrPoll(uid, value, signal);
+    }
+  }
+
+  /** undefined when the store could not be asked just now. */
+  async #readJobValue(uid: string): Promise<Uint8Array | undefined> {
+    try {
+      const value = await this.#store.transact((tx) => tx.get(jobKey(uid)));
+      if (value === undefined) throw notFound(uid);
+      return value;
+    } catch (error) {
+      // The job is submitted: a passing failure to look at it must not make the caller submit it again.
+      if (BackupError.is(error) && error.retryable) return undefined;
+      throw error;
+    }
+  }
+
+  /** A watch may be late or lost; the poll saves the day. */
+  async #changeOrPoll(uid: string, seen: Uint8Array | undefined, signal: AbortSignal | undefined): Promise<void> {
+    const scope = new AbortScope(signal);
+    const waits = [this.#clock.sleep(this.#pollInterval, scope.signal)];
+    if (seen !== undefined) waits.push(this.#store.watch(jobKey(uid), seen, scope.signal));
+    try {
+      await Promise.race(waits);
+    } catch (error) {
+      signal?.throwIfAborted();
+      if (!BackupError.is(error) || !error.retryable) throw error;
+    } finally {
+      scope.end();
+      await Promise.allSettled(waits);
+    }
+  }
+}
+
+function newJob(uid: string, submission: string, request: SubmitRequest): JobRecord {
+  if (!/^[A-Za-z0-9_-]{1,64}$/.test(uid)) {
+    throw new BackupError('INVALID_OPTION', `uid must be 1 to 64 of a-z, A-Z, 0-9, "_" and "-", got ${JSON.stringify(uid)}`);
+  }
+  if (typeof request.url !== 'string' || request.url === '') {
+    throw new BackupError('INVALID_OPTION', `url must be a non-empty string, got ${String(request.url)}`);
+  }
+  checkVersion(request.startVersion, 'startVersion');
+  const firstVersion = request.firstVersion ?? 1n;
+  checkVersion(firstVersion, 'firstVersion');
+  const ranges = request.ranges ?? [];
+  ranges.forEach((range, index) => checkRange(range, `ranges[${index}]`));
+  return {
+    uid,
+    submission,
+    state: 'Submitted',
+    url: request.url,
+    ranges,
+    logOnly: request.logOnly ?? false,
+    firstVersion,
+    startVersion: request.startVersion,
+  };
+}
+
+function notFound(uid: string): BackupError {
+  return new BackupError('JOB_NOT_FOUND', `there is no job ${uid}; list() names those that exist`, { jobUid: uid });
+}
+
+function endedError(job: JobRecord): BackupError {
+  return job.state === 'Failed'
+    ? new BackupError('JOB_FAILED', `job ${job.uid} has failed: ${job.failure?.message ?? 'no reason recorded'}`, { jobUid: job.uid })
+    : new BackupError('JOB_ABORTED', `job ${job.uid} has been aborted; submit a new one`, { jobUid: job.uid });
+}
+
+async function findJob(tx: ProgressTransaction, uid: string): Promise<JobRecord> {
+  const job = await store.readJob(tx, uid);
+  if (job === undefined) throw notFound(uid);
+  return job;
+}
+
+async function jobStatus(tx: ProgressTransaction, job: JobRecord): Promise<JobStatus> {
+  const newest = await store.readEpoch(tx);
+  const paused = (await tx.get(PAUSED_KEY)) !== undefined;
+  const tags = await tagStatuses(tx, job, newest?.epoch);
+  const current = newest && { run: { epoch: newest.epoch }, totalTags: newest.totalTags };
+  const savedVersion = isActiveState(job.state) ? current && (await jobSavedVersion(tx, current, job)) : job.savedVersion;
+  const sum = (pick: (tag: TagStatus) => number) => tags.reduce((total, tag) => total + pick(tag), 0);
+  return {
+    uid: job.uid,
+    state: job.state,
+    reason: reasonOf(job, paused, savedVersion),
+    url: job.url,
+    ranges: job.ranges,
+    logOnly: job.logOnly,
+    startVersion: job.startVersion,
+    completeFrom: job.completeFrom,
+    stopVersion: job.stopVersion,
+    failure: job.failure,
+    paused,
+    tags,
+    savedVersion,
+    restorable: job.logOnly && job.completeFrom !== undefined && savedVersion !== undefined && savedVersion >= job.completeFrom,
+    bytes: job.bytes ?? sum((tag) => tag.bytes),
+    files: job.files ?? sum((tag) => tag.files),
+    lag: lagOf(tags.filter((tag) => tag.epoch === newest?.epoch)),
+  };
+}
+
+/** The tags that have registered or stored something for the job, oldest epoch first. */
+async function tagStatuses(
+  tx: ProgressTransaction,
+  job: JobRecord,
+  newestEpoch: LogEpoch | undefined,
+): Promise<TagStatus[]> {
+  const progress = await store.readAllProgress(tx);
+  const tags: TagStatus[] = [];
+  for (const { epoch, tag, firstVersion } of await store.readAllRegistered(tx, job.uid)) {
+    const record = progress.find((entry) => entry.epoch === epoch && entry.tag === tag);
+    const own = record?.jobs.get(job.uid);
+    if (epoch !== newestEpoch && own === undefined) continue;
+    tags.push({
+      epoch,
+      tag,
+      firstVersion,
+      savedVersion: record?.savedVersion ?? -1n,
+      bytes: own?.bytes ?? 0,
+      files: own?.files ?? 0,
+    });
+  }
+  return tags.sort((a, b) => a.epoch - b.epoch || a.tag - b.tag);
+}
+
+function lagOf(tags: readonly TagStatus[]): Version | undefined {
+  let least: Version | undefined;
+  let most: Version | undefined;
+  for (const tag of tags) {
+    const saved = tag.savedVersion;
+    if (least === undefined || saved < least) least = saved;
+    if (most === undefined || saved > most) most = saved;
+  }
+  return least === undefined || most === undefined ? undefined : most - least;
+}
+
+function reasonOf(job: JobRecord, paused: boolean, savedVersion: Version | undefined): string {
+  const pausedNote = paused ? '; the backup is paused, resume() to go on' : '';
+  switch (job.state) {
+    case 'Submitted':
+      return `waiting until the worker of every tag has registered${pausedNote}`;
+    case 'Running':
+      return `complete from version ${String(job.completeFrom)}, stored to ${String(savedVersion ?? 'nothing yet')}${pausedNote}`;
+    case 'Stopping':
+      return job.stopVersion === undefined
+        ? `waiting for the worker of tag 0 to choose the stop version${pausedNote}`
+        : `storing up to version ${job.stopVersion}, at ${String(savedVersion ?? 'nothing yet')}${pausedNote}`;
+    case 'Completed':
+      return `stored up to its stop version ${String(job.stopVersion)}`;
+    case 'Failed':
+      return `failed on tag ${String(job.failure?.tag)}: ${job.failure?.message ?? 'no reason recorded'}`;
+    case 'Aborted':
+      return 'aborted by an operator';
+  }
+}

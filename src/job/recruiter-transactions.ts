@@ -1,0 +1,67 @@
+// What a recruiter records: the newest epoch before anything else, and the tags of old epochs that need no worker (rules P11, P23, P24).
+
+import { BackupError } from '../core/errors.js';
+import { checkVersion } from '../core/version.js';
+import type { LogEpochInfo } from '../ports/log-source.js';
+import type { ProgressStore, ProgressTransaction } from '../ports/progress-store.js';
+import { EPOCH_KEY } from './keys.js';
+import type { RecoveryPlan } from './plan.js';
+import { planRecovery } from './plan.js';
+import type { EpochRecord } from './records.js';
+import { encodeEpoch } from './records.js';
+import * as store from './store-access.js';
+import type { TagOfEpoch } from './store-access.js';
+
+/**
+ * Records that an epoch has begun. A recruiter calls it before it plans, starts or marks done anything for that epoch: from then on workers that were recruited earlier
+ * cannot claim, and tag 0 of an older epoch decides nothing about a job. Announcing the newest epoch again is fine; throws DISPLACED for an older one.
+ */
+export async function announceEpoch(progressStore: ProgressStore, epoch: EpochRecord): Promise<void> {
+  checkVersion(epoch.begin, 'epoch.begin');
+  await progressStore.transact(async (tx) => {
+    const newest = await store.readEpoch(tx);
+    if (newest !== undefined && newest.epoch > epoch.epoch) {
+      throw new BackupError('DISPLACED', `epoch ${epoch.epoch} is over: the progress store already knows epoch ${newest.epoch}`, {
+        epoch: epoch.epoch,
+      });
+    }
+    tx.set(EPOCH_KEY, encodeEpoch({ epoch: epoch.epoch, begin: epoch.begin, totalTags: epoch.totalTags }));
+  });
+}
+
+/**
+ * The plan from recorded state, in the one transaction that also records what needs no worker. `epochs` as in `LogSystemInfo`. Throws DISPLACED
+ * when a newer epoch has been announced, EPOCH_NOT_ANNOUNCED when this one has not.
+ */
+export async function planFromStore(
+  progressStore: ProgressStore,
+  epochs: readonly LogEpochInfo[],
+): Promise<RecoveryPlan> {
+  return progressStore.transact(async (tx) => {
+    const current = epochs.at(-1);
+    const newest = await store.readEpoch(tx);
+    if (current !== undefined && newest?.epoch !== current.epoch) throw notCurrent(current, newest);
+    const plan = planRecovery({
+      epochs,
+      jobs: await store.readStarted(tx),
+      progress: await store.readAllProgress(tx),
+      noop: await store.readAllNoop(tx),
+      done: await store.readAllDone(tx),
+    });
+    for (const place of plan.done) store.writeDone(tx, place);
+    return plan;
+  });
+}
+
+function notCurrent(current: LogEpochInfo, newest: EpochRecord | undefined): BackupError {
+  return newest !== undefined && newest.epoch > current.epoch
+    ? new BackupError('DISPLACED', `epoch ${current.epoch} is over: epoch ${newest.epoch} has begun`, { epoch: current.epoch })
+    : new BackupError('EPOCH_NOT_ANNOUNCED', `epoch ${current.epoch} has not been announced: call announceEpoch() first`, {
+        epoch: current.epoch,
+      });
+}
+
+/** The tags of old epochs that are drained: what `oldestBackupEpoch()` needs. */
+export async function readDone(progressStore: ProgressStore): Promise<TagOfEpoch[]> {
+  return progressStore.transact((tx: ProgressTransaction) => store.readAllDone(tx));
+}
