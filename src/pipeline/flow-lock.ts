@@ -37,7 +37,7 @@ export class FlowLockReleaser {
 interface Waiter {
   readonly amount: number;
   readonly resolve: (releaser: FlowLockReleaser) => void;
-  readonly reject: (error: unknown) => void;
+  readonly reject: (error: Error) => void;
   readonly signal: AbortSignal | undefined;
   readonly onAbort: () => void;
 }
@@ -52,7 +52,7 @@ export class FlowLock {
   /** Whose turn it is, and how to pass the turn on; undefined while nobody waits or the turn is being passed. */
   #head: { readonly waiter: Waiter; readonly passTurn: () => void } | undefined;
   #active = 0;
-  #killed: { readonly error: unknown } | undefined;
+  #killed: Error | undefined;
 
   /** `permits`: bytes, a whole number > 0. */
   constructor(permits: number, options: FlowLockOptions = {}) {
@@ -84,18 +84,24 @@ export class FlowLock {
    */
   take(amount: number, options: { readonly signal?: AbortSignal | undefined } = {}): Promise<FlowLockReleaser> {
     const { signal } = options;
-    return new Promise((resolve, reject: (error: unknown) => void) => {
+    return new Promise((resolve, reject: (error: Error) => void) => {
       assert(Number.isSafeInteger(amount) && amount >= 0, `cannot take ${amount} permits`);
-      const refusal = this.#killed ?? (signal?.aborted === true ? { error: signal.reason as unknown } : undefined);
+      const refusal = this.#killed ?? (signal?.aborted === true ? (signal.reason as Error) : undefined);
       if (refusal !== undefined) {
-        reject(refusal.error);
+        reject(refusal);
         return;
       }
       if (this.#waiters.size === 0 && this.#fits(amount)) {
         resolve(this.#grant(amount));
         return;
       }
-      const waiter: Waiter = { amount, resolve, reject, signal, onAbort: () => this.#fail(waiter, signal?.reason) };
+      const waiter: Waiter = {
+        amount,
+        resolve,
+        reject,
+        signal,
+        onAbort: () => this.#fail(waiter, signal?.reason as Error),
+      };
       this.#waiters.add(waiter);
       signal?.addEventListener('abort', waiter.onAbort, { once: true });
       this.#turns.acquire().then((passTurn) => this.#startTurn(waiter, passTurn), reject);
@@ -111,9 +117,9 @@ export class FlowLock {
   }
 
   /** Every waiting take, and every later one, rejects with `error`. What is held stays held until released. */
-  kill(error: unknown): void {
-    this.#killed ??= { error };
-    for (const waiter of [...this.#waiters]) this.#fail(waiter, this.#killed.error);
+  kill(error: Error): void {
+    this.#killed ??= error;
+    for (const waiter of [...this.#waiters]) this.#fail(waiter, this.#killed);
   }
 
   #fits(amount: number): boolean {
@@ -141,7 +147,7 @@ export class FlowLock {
     head.waiter.resolve(this.#grant(head.waiter.amount));
   }
 
-  #fail(waiter: Waiter, error: unknown): void {
+  #fail(waiter: Waiter, error: Error): void {
     if (!this.#waiters.has(waiter)) return;
     this.#leave(waiter);
     waiter.reject(error);
