@@ -57,6 +57,8 @@ export interface SnapshotFileDescriptor {
   readonly beginVersion: Version;
   readonly endVersion: Version;
   readonly totalBytes: number;
+  /** FoundationDB appends `bulk` (a bulk dump, no range files) or `range` where a container has both kinds; most names have none. */
+  readonly kind?: 'range' | 'bulk';
 }
 
 function refuse(what: string, value: unknown): never {
@@ -105,11 +107,11 @@ export function rangeFileName(descriptor: RangeFileDescriptor): string {
 
 /** `snapshots/snapshot,<begin>,<end>,<bytes>` */
 export function snapshotFileName(descriptor: SnapshotFileDescriptor): string {
-  const { beginVersion, endVersion, totalBytes } = descriptor;
+  const { beginVersion, endVersion, totalBytes, kind } = descriptor;
   checkPart(beginVersion >= 0n, 'begin version', beginVersion);
   checkPart(endVersion >= beginVersion && endVersion <= MAX_VERSION, 'end version', endVersion);
   checkPart(Number.isSafeInteger(totalBytes) && totalBytes >= 0, 'total bytes', totalBytes);
-  return `${SNAPSHOT_FOLDER}snapshot,${beginVersion},${endVersion},${totalBytes}`;
+  return `${SNAPSHOT_FOLDER}snapshot,${beginVersion},${endVersion},${totalBytes}${kind === undefined ? '' : `,${kind}`}`;
 }
 
 /**
@@ -243,6 +245,10 @@ export function parseSnapshotFileName(path: string): SnapshotFileDescriptor | un
   const endVersion = cursor.version();
   if (endVersion === undefined || endVersion < beginVersion || !cursor.literal(',')) return undefined;
   const totalBytes = cursor.integer();
-  if (totalBytes < 0 || !cursor.atEnd) return undefined;
-  return { beginVersion, endVersion, totalBytes };
+  if (totalBytes < 0) return undefined;
+  if (cursor.atEnd) return { beginVersion, endVersion, totalBytes };
+  if (!cursor.literal(',')) return undefined;
+  const kind = cursor.field();
+  if ((kind !== 'range' && kind !== 'bulk') || !cursor.atEnd) return undefined;
+  return { beginVersion, endVersion, totalBytes, kind };
 }

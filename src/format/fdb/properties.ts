@@ -97,6 +97,7 @@ export function parseEncryptionMetadata(
   ) {
     throw corrupt(file, 'should hold is_encryption_enabled and encryption_block_size');
   }
+  if (enabled !== blockSize > 0) throw corrupt(file, `contradicts itself: enabled ${enabled}, block size ${blockSize}`);
   return { enabled, blockSize };
 }
 
