@@ -1,0 +1,35 @@
+// What a client of the database writes: changes that take effect together, in this order, at one version.
+
+import { MutationType, type Mutation } from 'tidemark';
+
+export class Transaction {
+  readonly #mutations: Mutation[] = [];
+
+  get mutations(): readonly Mutation[] {
+    return this.#mutations;
+  }
+
+  set(key: Uint8Array, value: Uint8Array): this {
+    return this.#push(MutationType.SetValue, key, value);
+  }
+
+  clear(key: Uint8Array): this {
+    return this.#push(MutationType.ClearRange, key, Uint8Array.of(...key, 0));
+  }
+
+  /** begin inclusive, end exclusive. */
+  clearRange(begin: Uint8Array, end: Uint8Array): this {
+    if (Buffer.compare(begin, end) >= 0) throw new RangeError('clearRange: begin must be below end');
+    return this.#push(MutationType.ClearRange, begin, end);
+  }
+
+  /** Adds a little-endian integer to the value, which becomes as long as `operand` and wraps around. A missing value counts as 0. */
+  add(key: Uint8Array, operand: Uint8Array): this {
+    return this.#push(MutationType.AddValue, key, operand);
+  }
+
+  #push(type: MutationType, param1: Uint8Array, param2: Uint8Array): this {
+    this.#mutations.push({ type, param1, param2 });
+    return this;
+  }
+}
