@@ -5,7 +5,7 @@ import { EMPTY_BYTES } from './bytes.js';
 import type { BufferPool } from './buffer-pool.js';
 import { BackupError } from './errors.js';
 import { MessageBatch, RECORD_HEADER_BYTES } from './message-batch.js';
-import { MUTATION_OVERHEAD_BYTES, MutationType, isSingleKeyClear, isStorableType } from './mutation.js';
+import { MUTATION_OVERHEAD_BYTES, MutationType, isSingleKeyClear, isStorableType, writeUint32BE } from './mutation.js';
 import { MAX_VERSION, type Version } from './version.js';
 
 export interface MessageBatchBuilderOptions {
@@ -308,13 +308,6 @@ export class MessageBatchBuilder {
       { version: this.#version },
     );
   }
-}
-
-function writeUint32BE(bytes: Uint8Array, at: number, value: number): void {
-  bytes[at] = value >>> 24;
-  bytes[at + 1] = value >>> 16;
-  bytes[at + 2] = value >>> 8;
-  bytes[at + 3] = value;
 }
 
 function copy(from: Uint8Array, to: Uint8Array, at: number): void {

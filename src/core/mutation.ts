@@ -158,6 +158,13 @@ export function writeUint32LE(bytes: Uint8Array, at: number, value: number): voi
   bytes[at + 3] = value >>> 24;
 }
 
+export function writeUint32BE(bytes: Uint8Array, at: number, value: number): void {
+  bytes[at] = value >>> 24;
+  bytes[at + 1] = value >>> 16;
+  bytes[at + 2] = value >>> 8;
+  bytes[at + 3] = value;
+}
+
 function invalid(what: string): BackupError {
   return new BackupError('INVALID_MUTATION', `not a mutation: ${what}`);
 }
