@@ -38,12 +38,28 @@ export class History {
 
   /** The rows as they were at `version`. */
   rowsAt(version: Version): ModelRows {
-    const rows: ModelRows = new Map();
-    for (const transaction of this.transactions) {
-      if (transaction.version > version) break;
-      for (const mutation of transaction.mutations) change(rows, mutation);
+    return new Replay(this).advanceTo(version);
+  }
+}
+
+/** Plays a history, once, through ascending versions. */
+export class Replay {
+  readonly #transactions: readonly CommittedTransaction[];
+  readonly #rows: ModelRows = new Map();
+  #next = 0;
+
+  constructor(history: History) {
+    this.#transactions = history.transactions;
+  }
+
+  /** The rows as they were at `version`: the same map every time, brought up to date. */
+  advanceTo(version: Version): ModelRows {
+    for (; this.#next < this.#transactions.length; this.#next++) {
+      const transaction = this.#transactions[this.#next];
+      if (transaction === undefined || transaction.version > version) break;
+      for (const mutation of transaction.mutations) change(this.#rows, mutation);
     }
-    return rows;
+    return this.#rows;
   }
 }
 

@@ -1,0 +1,96 @@
+// What the demo shows: progress bars on a terminal, plain lines elsewhere (a file, a CI log).
+
+import cliProgress from 'cli-progress';
+
+export interface Bar {
+  /** The note stands behind the bar. */
+  update(value: number, total: number, note: string): void;
+}
+
+export interface Display {
+  bar(name: string): Bar;
+  say(line: string): void;
+  /** Takes the bars away; what was said stays. */
+  stop(): void;
+}
+
+export function openDisplay(): Display {
+  return process.stdout.isTTY ? new BarDisplay() : new LineDisplay();
+}
+
+class BarDisplay implements Display {
+  readonly #bars = new cliProgress.MultiBar({
+    format: '{name} {bar} {note}',
+    stream: process.stdout,
+    barsize: 30,
+    fps: 5,
+    hideCursor: true,
+    barCompleteChar: '█',
+    barIncompleteChar: '░',
+    gracefulExit: false, // the demo itself cleans up after Ctrl-C
+    emptyOnZero: true,
+  });
+
+  bar(name: string): Bar {
+    const bar = this.#bars.create(1, 0, { name: name.padEnd(10), note: '' });
+    return {
+      update: (value, total, note) => {
+        bar.setTotal(total);
+        bar.update(value, { note });
+      },
+    };
+  }
+
+  say(line: string): void {
+    this.#bars.log(`${line}\n`);
+  }
+
+  stop(): void {
+    this.#bars.stop();
+  }
+}
+
+/** Every so often one line with all bars that have moved. */
+class LineDisplay implements Display {
+  static readonly #interval = 2_500;
+  readonly #moved = new Map<string, string>();
+  readonly #timer = setInterval(() => this.#print(), LineDisplay.#interval);
+
+  bar(name: string): Bar {
+    return {
+      update: (value, total, note) => {
+        const percent = total === 0 ? 0 : Math.floor((100 * value) / total);
+        this.#moved.set(name, `${name} ${percent}% ${note}`.trimEnd());
+      },
+    };
+  }
+
+  say(line: string): void {
+    console.log(line);
+  }
+
+  stop(): void {
+    clearInterval(this.#timer);
+    this.#print();
+  }
+
+  #print(): void {
+    if (this.#moved.size > 0) console.log(`    ${[...this.#moved.values()].join(' | ')}`);
+    this.#moved.clear();
+  }
+}
+
+/** 12,345.6 */
+export function number(value: number | bigint, digits: 0 | 1 = 0): string {
+  return new Intl.NumberFormat('en-US', { maximumFractionDigits: digits, minimumFractionDigits: digits }).format(value);
+}
+
+export function mebibytes(bytes: number): string {
+  return `${number(bytes / (1 << 20), 1)} MiB`;
+}
+
+/** Two columns. */
+export function table(rows: readonly (readonly [name: string, value: string])[]): string {
+  const width = Math.max(...rows.map(([name]) => name.length));
+  return rows.map(([name, value]) => `  ${name.padEnd(width)}  ${value}`).join('\n');
+}

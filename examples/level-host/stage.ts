@@ -1,0 +1,154 @@
+// Everything that runs while the demo plays, and how all of it is stopped again, whatever happens: the host with its log server, the workload, the workers' processes, the operator.
+
+import { mkdir, mkdtemp, readdir, rm } from 'node:fs/promises';
+import { tmpdir } from 'node:os';
+import { join, resolve } from 'node:path';
+import { setTimeout as sleep } from 'node:timers/promises';
+import { pathToFileURL } from 'node:url';
+import { announceEpoch, BackupOperator, FileProgressStore } from 'tidemark';
+import type { DemoOptions } from './demo-options.js';
+import { number, openDisplay, type Display } from './display.js';
+import { LevelDatabase } from './level-database.js';
+import { LogServer } from './log-server.js';
+import { SeededRandom } from './random.js';
+import { WorkerFleet } from './worker-fleet.js';
+import { Workload } from './workload.js';
+
+/** Transactions per second: a demo of 40,000 is busy for 20 seconds. */
+const RATE = 2_000;
+const LOOK_INTERVAL = 50;
+const PATIENCE = 30_000;
+const DRAW_INTERVAL = 200;
+
+export class Stage {
+  readonly options: DemoOptions;
+  readonly folder: string;
+  readonly database: LevelDatabase;
+  readonly operator: BackupOperator;
+  readonly fleet: WorkerFleet;
+  readonly workload: Workload;
+  readonly display: Display;
+  /** Aborts on Ctrl-C, and when a worker ends that should not. */
+  readonly signal: AbortSignal;
+  readonly #server: LogServer;
+  readonly #drawing: NodeJS.Timeout;
+
+  private constructor(
+    options: DemoOptions,
+    folder: string,
+    database: LevelDatabase,
+    server: LogServer,
+    abort: AbortController,
+  ) {
+    this.options = options;
+    this.folder = folder;
+    this.database = database;
+    this.#server = server;
+    this.signal = abort.signal;
+    this.operator = new BackupOperator(new FileProgressStore(this.#progressFolder), { pollInterval: 200 });
+    const { epoch, totalTags } = database;
+    const settings = { socket: socketIn(folder), progressFolder: this.#progressFolder, epoch, totalTags };
+    this.fleet = new WorkerFleet(settings, (error) => abort.abort(error));
+    this.workload = new Workload(database, { seed: options.seed, rate: RATE });
+    this.display = openDisplay();
+    this.#drawing = this.#drawBars();
+  }
+
+  static async open(options: DemoOptions, abort: AbortController): Promise<Stage> {
+    const folder = await mkdtemp(join(tmpdir(), 'tidemark-demo-'));
+    const database = await LevelDatabase.open(join(folder, 'database'), { random: new SeededRandom(options.seed + 1) });
+    const server = await LogServer.listen(database, socketIn(folder));
+    const stage = new Stage(options, folder, database, server, abort);
+    const { epoch, totalTags } = database;
+    try {
+      await announceEpoch(new FileProgressStore(stage.#progressFolder), { epoch, begin: 1n, totalTags });
+      return stage;
+    } catch (error) {
+      await stage.close();
+      throw error;
+    }
+  }
+
+  get #progressFolder(): string {
+    return join(this.folder, 'progress');
+  }
+
+  /** Where the first job's container is; with --out it is kept. */
+  get mainContainer(): string {
+    return join(this.options.out === undefined ? this.folder : resolve(this.options.out), 'container');
+  }
+
+  get secondContainer(): string {
+    return join(this.folder, 'second-container');
+  }
+
+  /** Outlives the demo, so that it can be looked at. */
+  get picture(): string {
+    return this.options.out === undefined
+      ? join(tmpdir(), 'tidemark-demo.svg')
+      : join(resolve(this.options.out), 'backup.svg');
+  }
+
+  startWorkers(): void {
+    for (let tagId = 0; tagId < this.database.totalTags; tagId++) this.fleet.start(tagId);
+  }
+
+  /** Looks again and again; gives up with an error that says what never came. */
+  async until(what: string, condition: () => boolean | Promise<boolean>): Promise<void> {
+    const deadline = performance.now() + PATIENCE;
+    while (!(await condition())) {
+      if (performance.now() > deadline) throw new Error(`Waited ${PATIENCE / 1000} s in vain: ${what}`);
+      await this.pause(LOOK_INTERVAL);
+    }
+  }
+
+  /** The promise's value, unless it takes too long. */
+  async within<T>(what: string, promise: Promise<T>): Promise<T> {
+    let done = false;
+    const mark = promise.finally(() => (done = true));
+    await this.until(what, () => done);
+    return mark;
+  }
+
+  async pause(ms: number): Promise<void> {
+    this.signal.throwIfAborted();
+    await sleep(ms, undefined, { signal: this.signal });
+  }
+
+  /** Ends every process, timer and socket and removes the temp folder. */
+  async close(): Promise<void> {
+    clearInterval(this.#drawing);
+    this.display.stop();
+    await this.fleet.stop();
+    await this.#server.close();
+    await this.database.close();
+    await rm(this.folder, { recursive: true, force: true });
+  }
+
+  #drawBars(): NodeJS.Timeout {
+    const workload = this.display.bar('workload');
+    const tags = Array.from({ length: this.database.totalTags }, (_, tagId) => this.display.bar(`tag ${tagId}`));
+    return setInterval(() => {
+      const { transactions } = this.options;
+      workload.update(this.workload.committed, transactions, `${number(this.workload.committed)} transactions`);
+      const durable = this.database.durableVersion;
+      for (const { tagId, progress, savedVersion } of this.fleet.workers) {
+        const note = `${number(durable - savedVersion)} versions behind, ${progress?.state ?? 'starting'}`;
+        tags[tagId]?.update(Number(savedVersion), Number(durable), note);
+      }
+    }, DRAW_INTERVAL);
+  }
+}
+
+export async function prepareOut(out: string): Promise<void> {
+  await mkdir(out, { recursive: true });
+  if ((await readdir(out)).length > 0) throw new Error(`--out: ${out} is not empty`);
+}
+
+export function urlOf(folder: string): string {
+  return pathToFileURL(folder).href;
+}
+
+function socketIn(folder: string): string {
+  return join(folder, 'log.sock');
+}
