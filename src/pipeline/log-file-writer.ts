@@ -1,0 +1,85 @@
+// Writes what a job gets of a cut into a log file. While one group of chunks is on its way to the container the next one is laid out.
+// Must never leave an append behind: the chunks lie in memory that others use as soon as this function is done.
+
+import type { BufferPool } from '../core/buffer-pool.js';
+import type { Clock } from '../core/clock.js';
+import { LogFileEncoder, type EncodedGroup } from '../format/fdb/log-file-encoder.js';
+import type { BackupFile } from '../ports/backup-container.js';
+import { RUN_WIDTH, type RecordSource, type RoutedJob } from './routed-job.js';
+
+export interface WriteLogFileOptions {
+  /** Bytes; at least `routed.maxRecordBytes + 4` (see `blockSizeFor`). */
+  readonly blockSize: number;
+  readonly pool: BufferPool;
+  readonly clock: Clock;
+  readonly signal?: AbortSignal | undefined;
+}
+
+/**
+ * Appends all of `routed` to `file`; the caller finishes or aborts it. Nothing is appended when there are no records: an empty file is legal. Rejects with the file's
+ * error or the signal's reason, and only once no append is under way any more.
+ */
+export async function writeLogFile(
+  file: BackupFile,
+  routed: RoutedJob,
+  options: WriteLogFileOptions,
+): Promise<{ bytes: number; messages: number }> {
+  const { clock, pool, signal } = options;
+  const encoder = new LogFileEncoder(options.blockSize, pool);
+  let underWay: Promise<Outcome> = Promise.resolve(undefined);
+  try {
+    for (let next = { run: 0, record: 0 }; next.run < routed.runCount;) {
+      signal?.throwIfAborted();
+      next = fillGroup(encoder, routed, next);
+      throwFailure(await underWay);
+      underWay = append(file, encoder.takeGroup(), pool);
+      await clock.yieldToHost();
+    }
+  } finally {
+    // Never rejects; on the way out of an error its own failure says nothing new.
+    await underWay;
+  }
+  throwFailure(await underWay);
+  return { bytes: encoder.fileBytes, messages: routed.messages };
+}
+
+/** A place in a routed job: a run, and how many of its records are done. */
+interface Place {
+  readonly run: number;
+  readonly record: number;
+}
+
+/** Adds records until the group is full or all runs are done; returns where to go on. */
+function fillGroup(encoder: LogFileEncoder, routed: RoutedJob, from: Place): Place {
+  const { runs, sources, runCount } = routed;
+  let done = from.record;
+  for (let run = from.run; run < runCount; run++) {
+    const at = run * RUN_WIDTH;
+    const { bytes, recordStarts } = sources[runs[at] as number] as RecordSource;
+    const first = runs[at + 1] as number;
+    const end = runs[at + 2] as number;
+    const reached = encoder.add(bytes, recordStarts, first + done, end);
+    if (reached < end) return { run, record: reached - first };
+    done = 0;
+  }
+  return { run: runCount, record: 0 };
+}
+
+/** An append's failure, or undefined: it is looked at later, so it must not reject unobserved. */
+type Outcome = { readonly error: unknown } | undefined;
+
+async function append(file: BackupFile, group: EncodedGroup | undefined, pool: BufferPool): Promise<Outcome> {
+  if (group === undefined) return undefined;
+  try {
+    await file.append(group.chunks);
+    return undefined;
+  } catch (error) {
+    return { error };
+  } finally {
+    if (group.staging !== undefined) pool.give(group.staging);
+  }
+}
+
+function throwFailure(outcome: Outcome): void {
+  if (outcome !== undefined) throw outcome.error;
+}
