@@ -15,7 +15,7 @@ export function isUnfinishedName(name: string): boolean {
 
 /** Throws INVALID_NAME unless `name` may be a file of a container (see BackupContainer). Every adapter calls it first. */
 export function checkFileName(name: string): void {
-  const reason = typeof name === 'string' ? whyRefused(name) : 'it is not a string';
+  const reason = typeof name === 'string' ? fileNameProblem(name) : 'it is not a string';
   if (reason !== undefined) {
     throw new BackupError('INVALID_NAME', `${JSON.stringify(name)} cannot name a file in a container: ${reason}`, {
       file: name,
@@ -23,7 +23,8 @@ export function checkFileName(name: string): void {
   }
 }
 
-function whyRefused(name: string): string | undefined {
+/** Why `name` cannot be a file of a container; undefined when it can. */
+export function fileNameProblem(name: string): string | undefined {
   if (name === '') return 'it is empty';
   if (name.startsWith('/')) return 'it is absolute';
   if (name.includes('\0')) return 'it has a NUL';
