@@ -1,0 +1,170 @@
+// Is what the backup gives back what was put in? Rows are compared with the workload's model, records with its history; nothing is left out.
+
+import { writeFile } from 'node:fs/promises';
+import { join, resolve } from 'node:path';
+import { fileURLToPath } from 'node:url';
+import {
+  decodeLogFile,
+  describe,
+  DirectoryContainer,
+  intersectRanges,
+  METADATA_VERSION_RANGE,
+  MutationType,
+  restore,
+  type BackupContainer,
+  type DecodedRecord,
+  type KeyRange,
+  type Mutation,
+  type Version,
+} from 'tidemark';
+import { formatRows, Replay, type CommittedTransaction, type ModelRows } from './history.js';
+import { LevelRestoreTarget } from './restore-target.js';
+import { urlOf, type Stage } from './stage.js';
+
+const SHOWN_DIFFERENCES = 5;
+
+export interface RestoreCheck {
+  readonly version: Version;
+  readonly rows: number;
+  readonly milliseconds: number;
+}
+
+export function openContainer(folder: string): DirectoryContainer {
+  return new DirectoryContainer(fileURLToPath(urlOf(folder)));
+}
+
+/** Restores the main job's backup at each version into a LevelDB of its own. Versions ascend. */
+export async function checkRestores(stage: Stage, versions: readonly Version[]): Promise<RestoreCheck[]> {
+  const container = openContainer(stage.mainContainer);
+  const replay = new Replay(stage.workload.history);
+  const checks: RestoreCheck[] = [];
+  for (const version of versions) {
+    const expected = replay.advanceTo(version);
+    checks.push(await checkRestore(stage, container, version, expected));
+    if (stage.options.out !== undefined) {
+      await writeFile(join(resolve(stage.options.out), `rows-${version}.txt`), formatRows(expected));
+    }
+  }
+  return checks;
+}
+
+async function checkRestore(
+  stage: Stage,
+  container: BackupContainer,
+  version: Version,
+  expected: ModelRows,
+): Promise<RestoreCheck> {
+  const target = await LevelRestoreTarget.open(join(stage.folder, `restored-${version}`));
+  try {
+    const started = performance.now();
+    const bar = stage.display.bar('restore');
+    await restore({
+      container,
+      target,
+      version,
+      baseline: 'empty',
+      signal: stage.signal,
+      onProgress: (progress) => bar.update(Number(progress.version), Number(version), `to version ${version}`),
+    });
+    const milliseconds = performance.now() - started;
+    const rows = await compareRows(`Version ${version}`, target, expected);
+    return { version, rows, milliseconds };
+  } finally {
+    await target.close();
+  }
+}
+
+async function compareRows(what: string, target: LevelRestoreTarget, expected: ModelRows): Promise<number> {
+  const differences = new Differences(what);
+  let rows = 0;
+  for await (const [keyBytes, valueBytes] of target.rows()) {
+    rows++;
+    const [key, value] = [hex(keyBytes), hex(valueBytes)];
+    if (!expected.has(key)) differences.add(`key ${key} should not be there`);
+    else if (expected.get(key) !== value) differences.add(`key ${key} should be ${expected.get(key)}, is ${value}`);
+  }
+  if (rows < expected.size) differences.add(`${expected.size} rows should be there, ${rows} are`);
+  differences.throwIfAny();
+  return rows;
+}
+
+/** The second job began in mid-stream: from `completeFrom` on its container holds exactly what the database committed in its range. */
+export async function checkRecords(
+  stage: Stage,
+  range: KeyRange,
+  completeFrom: Version,
+  stopVersion: Version,
+): Promise<number> {
+  const within = ({ version }: { version: Version }) => version >= completeFrom && version <= stopVersion;
+  const expected = stage.workload.history.transactions
+    .filter(within)
+    .flatMap((transaction) => clip(transaction, range));
+  const stored = (await readRecords(openContainer(stage.secondContainer))).filter(within).map(describeRecord);
+  const differences = new Differences('The second job');
+  for (let i = 0; i < Math.max(stored.length, expected.length); i++) {
+    if (stored[i] !== expected[i]) differences.add(`record ${i} should be "${expected[i]}", is "${stored[i]}"`);
+  }
+  differences.throwIfAny();
+  return stored.length;
+}
+
+/** Everything in a container, in the order in which it was committed. */
+async function readRecords(container: BackupContainer): Promise<DecodedRecord[]> {
+  const records: DecodedRecord[] = [];
+  for (const { files } of (await describe(container)).tags) {
+    let covered: Version = 0n;
+    for (const file of files) {
+      const bytes = await container.readFile(file.name, 0, file.size);
+      // A worker that was killed leaves files that its replacement writes again: each version is taken once.
+      for (const record of decodeLogFile(bytes, file)) if (record.version >= covered) records.push(record);
+      covered = file.end;
+    }
+  }
+  return records.sort((a, b) =>
+    a.version === b.version ? a.subsequence - b.subsequence : a.version < b.version ? -1 : 1,
+  );
+}
+
+/** What a job on `range` should store of a transaction. */
+function clip({ version, mutations }: CommittedTransaction, range: KeyRange): string[] {
+  return mutations.flatMap((mutation, i) => {
+    const record = (clipped: Mutation) => describeRecord({ version, subsequence: i + 1, mutation: clipped });
+    if (mutation.type === MutationType.ClearRange) {
+      const part = intersectRanges({ begin: mutation.param1, end: mutation.param2 }, range);
+      return part === undefined ? [] : [record({ ...mutation, param1: part.begin, param2: part.end })];
+    }
+    const inside = Buffer.compare(mutation.param1, range.begin) >= 0 && Buffer.compare(mutation.param1, range.end) < 0;
+    return inside ? [record(mutation)] : [];
+  });
+}
+
+function describeRecord({ version, subsequence, mutation }: Omit<DecodedRecord, 'offset'>): string {
+  return `${version} ${subsequence} ${mutation.type} ${hex(mutation.param1)} ${hex(mutation.param2)}`;
+}
+
+class Differences {
+  readonly #what: string;
+  readonly #shown: string[] = [];
+  #count = 0;
+
+  constructor(what: string) {
+    this.#what = what;
+  }
+
+  add(difference: string): void {
+    if (++this.#count <= SHOWN_DIFFERENCES) this.#shown.push(shorten(difference));
+  }
+
+  throwIfAny(): void {
+    if (this.#count === 0) return;
+    throw new Error(`${this.#what}: ${this.#count} differences\n  ${this.#shown.join('\n  ')}`);
+  }
+}
+
+function shorten(text: string): string {
+  return text.length <= 300 ? text : `${text.slice(0, 300)}…`;
+}
+
+function hex(bytes: Uint8Array): string {
+  return Buffer.from(bytes.buffer, bytes.byteOffset, bytes.byteLength).toString('hex');
+}

@@ -1,0 +1,95 @@
+// npm run demo: a real database is backed up by workers that are killed, frozen and paused; then it is rebuilt, and every row is compared.
+// This file is the order of events; story.ts is what happens while the database is busy, checks.ts what is compared afterwards.
+
+import { mkdir, writeFile } from 'node:fs/promises';
+import { dirname } from 'node:path';
+import { describe, renderCoverage, type BackupDescription, type Version } from 'tidemark';
+import { checkRecords, checkRestores, openContainer, type RestoreCheck } from './checks.js';
+import { parseOptions, USAGE, type DemoOptions } from './demo-options.js';
+import { mebibytes, number, table } from './display.js';
+import { prepareOut, Stage } from './stage.js';
+import { play, SECOND_RANGE } from './story.js';
+
+interface Results {
+  readonly description: BackupDescription;
+  readonly restores: readonly RestoreCheck[];
+  readonly secondJobRecords: number;
+}
+
+async function runDemo(options: DemoOptions, abort: AbortController): Promise<void> {
+  if (options.out !== undefined) await prepareOut(options.out);
+  const started = performance.now();
+  const stage = await Stage.open(options, abort);
+  try {
+    const jobs = await play(stage);
+    stage.display.say('• restoring, and comparing every row');
+    const description = await describe(openContainer(stage.mainContainer), { deep: true });
+    const restores = await checkRestores(stage, versionsToCheck(stage));
+    const { stopVersion } = await stage.operator.status(jobs.second.uid);
+    const secondJobRecords = await checkRecords(stage, SECOND_RANGE, jobs.second.completeFrom, stopVersion ?? 0n);
+    await mkdir(dirname(stage.picture), { recursive: true });
+    await writeFile(stage.picture, renderCoverage(description));
+    stage.display.stop();
+    console.log(await report(stage, { description, restores, secondJobRecords }, started));
+  } finally {
+    await stage.close();
+  }
+}
+
+/** Three on the way, one of them between two commits, and the latest. */
+function versionsToCheck({ workload: { history } }: Stage): Version[] {
+  const at = (share: number) => history.transactions[Math.floor(history.size * share)]?.version ?? 0n;
+  return [at(0.1), at(0.45), at(0.75) - 1n, history.lastVersion];
+}
+
+async function report(stage: Stage, results: Results, started: number): Promise<string> {
+  const { description, restores, secondJobRecords } = results;
+  const { transactions } = stage.workload.history;
+  const { storedBytes, poppedBytes } = await stage.database.logSize();
+  const mutations = transactions.reduce((sum, transaction) => sum + transaction.mutations.length, 0);
+  const rows = restores.map(
+    ({ version, rows, milliseconds }) =>
+      [
+        `restored to ${number(version)}`,
+        `${number(rows)} rows, all as they should be, in ${number(milliseconds)} ms`,
+      ] as const,
+  );
+  return table([
+    ['transactions, mutations', `${number(transactions.length)}, ${number(mutations)}`],
+    ['versions', `1 to ${number(stage.workload.history.lastVersion)}`],
+    ['log popped, left', `${mebibytes(poppedBytes)}, ${mebibytes(storedBytes)}`],
+    ['backup', `${mebibytes(description.logBytes)} in ${number(description.logFiles)} files`],
+    ['restorable', `${number(description.minRestorable ?? 0n)} to ${number(description.maxRestorable ?? 0n)}`],
+    ['worker processes', `${stage.fleet.started} for ${stage.database.totalTags} tags`],
+    ...rows,
+    ['second job', `${number(secondJobRecords)} records, one by one as the database committed them`],
+    ['picture', stage.picture],
+    ['took', `${number((performance.now() - started) / 1000, 1)} s`],
+  ]);
+}
+
+async function main(): Promise<void> {
+  const abort = new AbortController();
+  const interrupt = () => abort.abort(new Error('interrupted'));
+  process.on('SIGINT', interrupt);
+  process.on('SIGTERM', interrupt);
+  let options: DemoOptions;
+  try {
+    options = parseOptions(process.argv.slice(2));
+  } catch (error) {
+    console.error(`${error instanceof Error ? error.message : String(error)}\n\n${USAGE}`);
+    process.exitCode = 2;
+    return;
+  }
+  try {
+    await runDemo(options, abort);
+  } catch (error) {
+    console.error('FAILED:', abort.signal.aborted ? abort.signal.reason : error);
+    process.exitCode = 1;
+  } finally {
+    process.off('SIGINT', interrupt);
+    process.off('SIGTERM', interrupt);
+  }
+}
+
+await main();
