@@ -78,6 +78,12 @@ export class MessageQueue {
     return this.#entries.length;
   }
 
+  /** Whether a cut at `version` (inclusive) would hold any message. */
+  hasMessagesThrough(version: Version): boolean {
+    const [first] = this.#entries;
+    return first !== undefined && first.batch.recordsThrough(version) > first.firstRecord;
+  }
+
   /**
    * Takes over a peek's messages, all in [end, newEnd), and the permits for their bytes. The batch may be empty: then only `end` moves.
    * Throws ADAPTER_CONTRACT, and takes nothing over, if the log answered with other versions than it was asked for.
