@@ -156,7 +156,10 @@ describe('FlowLock', () => {
 
   it('holds exactly what was taken and not released, whatever happens; nobody starves, nobody is woken too early', async () => {
     const step = fc.oneof(
-      { weight: 4, arbitrary: fc.record({ do: fc.constant('take' as const), amount: fc.integer({ min: 0, max: 150 }) }) },
+      {
+        weight: 4,
+        arbitrary: fc.record({ do: fc.constant('take' as const), amount: fc.integer({ min: 0, max: 150 }) }),
+      },
       { weight: 4, arbitrary: fc.record({ do: fc.constant('release' as const), which: fc.nat(), part: fc.nat() }) },
       { weight: 1, arbitrary: fc.record({ do: fc.constant('cancel' as const), which: fc.nat() }) },
       { weight: 2, arbitrary: fc.record({ do: fc.constant('turn' as const), times: fc.integer({ min: 1, max: 30 }) }) },
@@ -181,7 +184,8 @@ describe('FlowLock', () => {
         const check = () => {
           expect(lock.activePermits).toBeGreaterThanOrEqual(known());
           // Above all permits only with one oversize amount, taken when nothing else was held.
-          if (lock.activePermits > permits) expect(takes.some((t) => t.amount > permits && t.state !== 'cancelled')).toBe(true);
+          if (lock.activePermits > permits)
+            expect(takes.some((t) => t.amount > permits && t.state !== 'cancelled')).toBe(true);
         };
         const take = (amount: number) => {
           const entry: Take = { amount, abort: new AbortController(), state: 'waiting' };

@@ -17,7 +17,9 @@ async function queueOf(...groups: readonly (readonly number[])[]) {
   const queue = new MessageQueue({ nextVersion: 1n });
   const batches = [];
   for (const versions of groups) {
-    const counted = countReleases(batchOf(versions.map((version, i) => set(version, i, `k${version}`, 'x'.repeat(version % 7)))));
+    const counted = countReleases(
+      batchOf(versions.map((version, i) => set(version, i, `k${version}`, 'x'.repeat(version % 7)))),
+    );
     batches.push(counted);
     queue.push(counted.batch, BigInt(Math.max(...versions)) + 1n, await lock.take(counted.batch.byteLength));
   }
@@ -145,7 +147,10 @@ describe('MessageQueue', () => {
   it('accounts for every byte and releases every batch once, whatever the order of cuts and drops', async () => {
     const steps = fc.array(
       fc.oneof(
-        fc.record({ do: fc.constant('push' as const), versions: fc.array(fc.integer({ min: 0, max: 3 }), { maxLength: 6 }) }),
+        fc.record({
+          do: fc.constant('push' as const),
+          versions: fc.array(fc.integer({ min: 0, max: 3 }), { maxLength: 6 }),
+        }),
         fc.record({ do: fc.constantFrom('cut' as const, 'drop' as const, 'after' as const), at: fc.nat() }),
         fc.record({ do: fc.constant('all' as const) }),
       ),
