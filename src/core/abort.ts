@@ -53,3 +53,26 @@ export async function abortable<T>(promise: Promise<T>, signal: AbortSignal, onL
     if (!settled) void promise.then((value) => onLate?.(value), () => undefined);
   }
 }
+
+/** The stream's items; rejects as soon as the signal aborts, even if the stream does not heed it. */
+export async function* abortableStream<T>(
+  stream: AsyncIterable<T>,
+  signal: AbortSignal,
+): AsyncGenerator<T, void, undefined> {
+  const iterator = stream[Symbol.asyncIterator]();
+  try {
+    for (;;) {
+      const next = await abortable(iterator.next(), signal);
+      if (next.done === true) return;
+      yield next.value;
+    }
+  } finally {
+    // Not waited for: a stream that hangs in `next` cannot return before it.
+    void iterator.return?.().catch(ignoreLateFailure);
+  }
+}
+
+/** The stream has been left; how it ends is of no interest any more. */
+function ignoreLateFailure(): void {
+  return undefined;
+}

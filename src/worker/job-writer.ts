@@ -1,0 +1,189 @@
+// Writes one job's files of a round: tries again what may pass, gives up when it has stalled for too long (rule P10). Must never make a file visible after the job has left.
+
+import { abortable, AbortScope } from '../core/abort.js';
+import { BufferPool } from '../core/buffer-pool.js';
+import { AssertionError, BackupError } from '../core/errors.js';
+import type { Version } from '../core/version.js';
+import { blockSizeFor } from '../format/fdb/log-file-encoder.js';
+import { logFileName, splitAtFolder } from '../format/fdb/names.js';
+import type { JobProgress } from '../job/records.js';
+import { writeLogFile } from '../pipeline/log-file-writer.js';
+import type { RoutedJob } from '../pipeline/routed-job.js';
+import type { BackupContainer } from '../ports/backup-container.js';
+import { openJobContainer } from './job-container.js';
+import type { JobInRun } from './job-set.js';
+import { backoff, isTransient } from './retry.js';
+import type { Run } from './run.js';
+import { StallWatch } from './stall-watch.js';
+import { withHelpers } from './task-group.js';
+import type { WriteLimiter } from './write-limiter.js';
+
+export type WriteOutcome =
+  | { readonly kind: 'written'; readonly progress: JobProgress }
+  /** The job is not active any more: whatever happened to its files does not matter (rule P9). */
+  | { readonly kind: 'left' }
+  | { readonly kind: 'failed'; readonly error: BackupError };
+
+/** ms without progress after which a write does not count towards the concurrency any more. */
+const LEND_DELAY = 1_000;
+/** More than any file has bytes: so that a finished file is further than any byte of the one before. */
+const FILE_STEP = 2 ** 40;
+
+/** What stays the same over all rounds of a pull. */
+export class JobWriter {
+  readonly #run: Run;
+  readonly #limiter: WriteLimiter;
+  readonly #pool = new BufferPool();
+  readonly #containers = new Map<string, BackupContainer>();
+
+  constructor(run: Run, limiter: WriteLimiter) {
+    this.#run = run;
+    this.#limiter = limiter;
+  }
+
+  /** Everything of `routed` in [the job's next begin, end), as one file, or two at a folder's boundary (rule P20). Rejects when the signal aborts. */
+  async write(job: JobInRun, routed: RoutedJob, end: Version, signal: AbortSignal): Promise<WriteOutcome> {
+    const scope = new AbortScope(signal);
+    const onDeparture = () => scope.end(job.departure.signal.reason);
+    if (job.departure.signal.aborted) onDeparture();
+    else job.departure.signal.addEventListener('abort', onDeparture, { once: true });
+    try {
+      return await this.#writeWithRetries(new JobRound(job, routed, end, this.#run), scope.signal);
+    } catch (error) {
+      signal.throwIfAborted();
+      if (job.departure.signal.aborted) return { kind: 'left' };
+      throw error;
+    } finally {
+      job.departure.signal.removeEventListener('abort', onDeparture);
+      scope.end();
+    }
+  }
+
+  async #writeWithRetries(round: JobRound, signal: AbortSignal): Promise<WriteOutcome> {
+    for (let attempt = 0; ; attempt++) {
+      try {
+        // The turn is given back while this job waits for its next try: others go on.
+        await abortable(
+          this.#limiter.run(() => this.#attempt(round, attempt === 0, signal)),
+          signal,
+        );
+        return { kind: 'written', progress: round.progress };
+      } catch (error) {
+        signal.throwIfAborted();
+        if (error instanceof AssertionError) throw error;
+        if (round.stall.left <= 0 || !isTransient(error)) return { kind: 'failed', error: asJobError(error, round) };
+        const delay = Math.min(backoff(this.#run.retryPolicy, attempt), round.stall.left);
+        this.#run.retryPolicy.onRetry(`write files of job ${round.uid}`, error, delay);
+        await this.#run.clock.sleep(delay, signal);
+      }
+    }
+  }
+
+  /** One try, in its turn. A container that hangs is left to itself when the job has stalled for too long. */
+  async #attempt(round: JobRound, isFirst: boolean, signal: AbortSignal): Promise<void> {
+    if (isFirst) round.stall.restart();
+    await withHelpers(signal, (inner) => abortable(this.#writeFiles(round, inner), inner), [
+      (inner) => round.stall.expire(`the container of job ${round.uid}`, inner),
+      (inner) => this.#lendTurn(round, inner),
+    ]);
+  }
+
+  async #lendTurn(round: JobRound, signal: AbortSignal): Promise<void> {
+    await round.stall.stalled(LEND_DELAY, signal);
+    const giveBack = this.#limiter.lend();
+    if (signal.aborted) giveBack();
+    else signal.addEventListener('abort', giveBack, { once: true });
+  }
+
+  async #writeFiles(round: JobRound, signal: AbortSignal): Promise<void> {
+    const container = await this.#open(round, signal);
+    while (round.next < round.stretches.length) {
+      await this.#writeFile(container, round, round.stretches[round.next] as Stretch, signal);
+    }
+  }
+
+  async #open(round: JobRound, signal: AbortSignal): Promise<BackupContainer> {
+    const known = this.#containers.get(round.uid);
+    if (known !== undefined) return known;
+    const container = await openJobContainer(this.#run.options.openContainer, round.job.record);
+    signal.throwIfAborted();
+    this.#containers.set(round.uid, container);
+    round.stall.reached(1);
+    return container;
+  }
+
+  async #writeFile(container: BackupContainer, round: JobRound, stretch: Stretch, signal: AbortSignal): Promise<void> {
+    const { clock, random, options } = this.#run;
+    const blockSize = blockSizeFor(stretch.routed.maxRecordBytes, options.blockSize);
+    if (blockSize !== options.blockSize) {
+      this.#run.emit('largeRecord', round.uid, stretch.routed.maxRecordBytes, blockSize);
+    }
+    const { begin, end } = stretch;
+    const { tag, totalTags } = options;
+    const name = logFileName({ begin, end, uid: random.uid(), tag: tag.id, totalTags, blockSize });
+    const file = round.stall.watch(await container.writeFile(name), round.next * FILE_STEP + 1);
+    try {
+      const written = await writeLogFile(file, stretch.routed, { blockSize, pool: this.#pool, clock, signal });
+      // Between the last byte and the moment of being visible: a job that has left gets no file.
+      signal.throwIfAborted();
+      await file.finish();
+      round.finished(written.bytes);
+      this.#run.bytesWritten += written.bytes;
+      this.#run.filesWritten++;
+      this.#run.emit('fileWritten', { jobUid: round.uid, name, begin, end, ...written });
+    } catch (error) {
+      await file.abort();
+      throw error;
+    }
+  }
+}
+
+/** One file to be. */
+interface Stretch {
+  readonly begin: Version;
+  readonly end: Version;
+  readonly routed: RoutedJob;
+}
+
+/** How far one job has come in one round, over all tries. */
+class JobRound {
+  readonly job: JobInRun;
+  readonly uid: string;
+  readonly stretches: readonly Stretch[];
+  readonly stall: StallWatch;
+  /** Index of the first file that is not finished. */
+  next = 0;
+  readonly #end: Version;
+  #bytes = 0;
+
+  constructor(job: JobInRun, routed: RoutedJob, end: Version, run: Run) {
+    this.job = job;
+    this.uid = job.record.uid;
+    this.#end = end;
+    const begin = job.progress.nextBegin;
+    const bounds = [begin, ...splitAtFolder(begin, end), end];
+    this.stretches = bounds.slice(1).map((to, index) => {
+      const from = bounds[index] as Version;
+      return { begin: from, end: to, routed: bounds.length === 2 ? routed : routed.slice(from, to) };
+    });
+    this.stall = new StallWatch(run.clock, run.options.jobStallTimeout);
+  }
+
+  finished(bytes: number): void {
+    this.#bytes += bytes;
+    this.next++;
+    this.stall.reached(this.next * FILE_STEP);
+  }
+
+  /** The job's progress once the round is saved. */
+  get progress(): JobProgress {
+    const before = this.job.progress;
+    return { nextBegin: this.#end, bytes: before.bytes + this.#bytes, files: before.files + this.stretches.length };
+  }
+}
+
+function asJobError(error: unknown, { job, uid }: JobRound): BackupError {
+  const facts = { jobUid: uid, container: job.record.url, cause: error };
+  if (BackupError.is(error)) return new BackupError(error.code, error.message, { ...facts, file: error.file });
+  return new BackupError('CONTAINER_UNAVAILABLE', `the container of job ${uid} failed: ${String(error)}`, facts);
+}

@@ -1,0 +1,35 @@
+// The popper: tells the log what it may forget. Rule P5: only what is recorded, only while no older epoch is unfinished, never when displaced.
+
+import { abortable } from '../core/abort.js';
+import { assert } from '../core/errors.js';
+import type { Version } from '../core/version.js';
+import type { Run } from './run.js';
+
+/** One pop at a time, always the newest; a pop that is withheld goes out when the older epochs are done. */
+export async function popWhatIsSaved(run: Run, signal: AbortSignal): Promise<void> {
+  for (;;) {
+    const seen = run.changed.count;
+    if (canPop(run)) await pop(run, run.poppableVersion, signal);
+    else await run.changed.after(seen, signal);
+  }
+}
+
+function canPop(run: Run): boolean {
+  return run.displacement === undefined && run.isOldestEpoch && run.poppableVersion > (run.poppedVersion ?? -1n);
+}
+
+export async function pop(run: Run, upTo: Version, signal: AbortSignal): Promise<void> {
+  const { logSource, tag, backupEpoch } = run.options;
+  assert(upTo <= run.poppableVersion || !run.rules.savesBeforePop, `pop ${upTo} is above what is recorded, ${run.poppableVersion}`);
+  await run.retry(`pop to ${upTo}`, signal, () => abortable(logSource.pop({ epoch: backupEpoch, tag, upTo }), signal));
+  run.poppedVersion = upTo;
+  run.emit('popped', upTo);
+  run.changed.fire();
+}
+
+/** Waits until what is recorded is popped, as far as popping is allowed: an old epoch's last act before it says that it is done. */
+export async function flushPops(run: Run, signal: AbortSignal): Promise<void> {
+  for (let seen = run.changed.count; canPop(run); seen = run.changed.count) {
+    await run.changed.after(seen, signal);
+  }
+}

@@ -1,0 +1,102 @@
+// The pull actor: peeks the log and queues what it gets, in memory ahead of commitment, bounded by the flow lock. Must never queue a version twice or skip one:
+// the queue's end is where the next peek begins.
+
+import { abortable } from '../core/abort.js';
+import { BackupError } from '../core/errors.js';
+import type { Version } from '../core/version.js';
+import { displaced, readGapFacts } from '../job/worker-transactions.js';
+import type { PeekReply } from '../ports/log-source.js';
+import type { Run } from './run.js';
+
+/** ms before the log is asked again after an answer that brought nothing; doubles up to the longest. */
+const SHORTEST_EMPTY_DELAY = 10;
+const LONGEST_EMPTY_DELAY = 1_000;
+
+/** Runs until its signal aborts, or an old epoch is pulled to its end. */
+export async function pull(run: Run, signal: AbortSignal): Promise<void> {
+  let firstPeek = true;
+  let emptyDelay = SHORTEST_EMPTY_DELAY;
+  while (!isPulledToEnd(run)) {
+    await whilePaused(run, signal);
+    const begin = run.queue.end;
+    const reply = await peek(run, begin, signal);
+    try {
+      run.noteCommitted(reply.minKnownCommittedVersion);
+      if (reply.popped !== undefined && reply.popped >= begin) await passGap(run, begin, reply.popped, firstPeek, signal);
+      await enqueue(run, reply, signal);
+    } catch (error) {
+      reply.batch.release();
+      throw error;
+    }
+    firstPeek = false;
+    if (reply.end > begin) emptyDelay = SHORTEST_EMPTY_DELAY;
+    else {
+      await run.clock.sleep(emptyDelay, signal);
+      emptyDelay = Math.min(LONGEST_EMPTY_DELAY, emptyDelay * 2);
+    }
+  }
+}
+
+export function isPulledToEnd(run: Run): boolean {
+  const { endVersion } = run.options;
+  return endVersion !== undefined && run.queue.end > endVersion;
+}
+
+async function whilePaused(run: Run, signal: AbortSignal): Promise<void> {
+  for (let seen = run.changed.count; run.paused; seen = run.changed.count) await run.changed.after(seen, signal);
+}
+
+async function peek(run: Run, begin: Version, signal: AbortSignal): Promise<PeekReply> {
+  const { logSource, tag, backupEpoch, peekBytes } = run.options;
+  return run.retry(`peek from ${begin}`, signal, () =>
+    // A reply that comes too late is discarded: nobody asks for it any more (rule P22).
+    abortable(
+      logSource.peek({ epoch: backupEpoch, tag, begin, maxBytes: peekBytes, signal }),
+      signal,
+      (late) => late.batch.release(),
+    ),
+  );
+}
+
+/** The flow lock before the queue: what does not fit waits here. */
+async function enqueue(run: Run, reply: PeekReply, signal: AbortSignal): Promise<void> {
+  const { queue, lock, options } = run;
+  // After an accepted gap the reply may say nothing that is not known.
+  if (reply.end < queue.end && reply.batch.isEmpty) return reply.batch.release();
+  const releaser = reply.batch.isEmpty ? undefined : await lock.take(reply.batch.byteLength, { signal });
+  try {
+    queue.push(reply.batch, reply.end, releaser);
+  } catch (error) {
+    releaser?.release();
+    throw error;
+  }
+  // What an old epoch holds above its end was rolled back.
+  if (options.endVersion !== undefined && queue.end > options.endVersion + 1n) queue.dropAfter(options.endVersion);
+  if (queue.bytes >= options.uploadBytes || isPulledToEnd(run)) run.changed.fire();
+}
+
+/** P7: the log has discarded up to `popped` although it was asked from `begin` on. Returns when that is explained. */
+async function passGap(
+  run: Run,
+  begin: Version,
+  popped: Version,
+  firstPeek: boolean,
+  signal: AbortSignal,
+): Promise<void> {
+  const facts = await run.transact('look for the reason of a gap', signal, (tx) => readGapFacts(tx, run.owner));
+  const firstVersions = run.jobs.values().map((job) => job.firstVersion);
+  if (run.rules.acceptGap({ popped, firstPeek, noopVersion: facts.noopVersion, firstVersions })) {
+    if (popped >= run.queue.end) run.queue.skipTo(popped + 1n);
+    return;
+  }
+  // A worker that has not been told yet may ask an epoch that others have drained (scenario 10).
+  if (facts.done) throw displaced(run.owner, 'its tag is drained');
+  const { tag, backupEpoch } = run.options;
+  throw new BackupError(
+    'LOG_GAP',
+    `the log of epoch ${backupEpoch}, tag ${tag.id}, has discarded versions ${begin} to ${popped} before they were stored` +
+      (facts.noopVersion === undefined ? '' : ` (NOOP mode recorded ${facts.noopVersion})`) +
+      '; look for who popped them, then abort the jobs and submit new ones',
+    { tag, epoch: backupEpoch, versions: { begin, end: popped + 1n } },
+  );
+}
