@@ -51,6 +51,11 @@ describe('docs/operating.md', () => {
     expect(firstColumn('## Options').sort()).toEqual(interfaceMembers('src/worker/options.ts', 'WorkerKnobs').sort());
   });
 
+  it("lists every option of recruit's own", () => {
+    const heading = '`recruit` takes the same ones and passes them on to its workers, and has some of its own:';
+    expect(firstColumn(heading).sort()).toEqual(interfaceMembers('src/worker/recruit.ts', 'RecruitOptions').sort());
+  });
+
   it('states the defaults that are really used', () => {
     const defaults = resolveOptions(leastOptions()) as Readonly<Record<string, unknown>>;
     for (const [name, stated] of tableBelow(page, '## Options')) {
