@@ -1,0 +1,90 @@
+// A snapshot's manifest: which range files make up one whole snapshot. JSON; keys are byte strings, one character per byte.
+
+import { BackupError } from '../../core/errors.js';
+import type { KeyRange } from '../../core/key-range.js';
+import type { Version } from '../../core/version.js';
+import { MAX_VERSION } from '../../core/version.js';
+
+export interface SnapshotManifest {
+  /** Both inclusive: the smallest and the largest version of its files. */
+  readonly beginVersion: Version;
+  readonly endVersion: Version;
+  /** Names of range files. */
+  readonly files: readonly string[];
+  /** Which keys each file covers, by name; old manifests have none. */
+  readonly keyRanges: ReadonlyMap<string, KeyRange>;
+  readonly totalBytes: number;
+}
+
+/** A string may not be longer than some 512 MiB; a manifest of a million files is some 300 MiB. */
+export const MAX_MANIFEST_BYTES = 500 << 20;
+
+/** CORRUPT_FILE for anything but a manifest. */
+export function parseSnapshotManifest(bytes: Uint8Array, file: string): SnapshotManifest {
+  const refuse = (what: string, cause?: unknown): never => {
+    throw new BackupError('CORRUPT_FILE', `${file} ${what}`, { file, offset: 0, cause });
+  };
+  const fields = parseJson(bytes, refuse);
+  const version = (name: string): Version => {
+    const value = fields[name];
+    // JSON.parse rounds integers above 2^53; those are read from the text instead.
+    const exact = typeof value === 'number' && Number.isSafeInteger(value) ? BigInt(value) : exactInteger(bytes, name);
+    return exact !== undefined && exact >= 0n && exact <= MAX_VERSION ? exact : refuse(`has no valid ${name}`);
+  };
+  const { files, totalBytes } = fields;
+  if (!Array.isArray(files) || !files.every((name): name is string => typeof name === 'string'))
+    return refuse('has no list of files');
+  if (typeof totalBytes !== 'number' || !Number.isSafeInteger(totalBytes) || totalBytes < 0)
+    return refuse('has no valid totalBytes');
+  const beginVersion = version('beginVersion');
+  const endVersion = version('endVersion');
+  if (endVersion < beginVersion) refuse('ends before it begins');
+  return { beginVersion, endVersion, files, keyRanges: parseKeyRanges(fields['keyRanges'], refuse), totalBytes };
+}
+
+function parseJson(bytes: Uint8Array, refuse: (what: string, cause?: unknown) => never): Record<string, unknown> {
+  let value: unknown;
+  try {
+    value = JSON.parse(latin1(bytes));
+  } catch (cause) {
+    return refuse('is not JSON', cause);
+  }
+  return isObject(value) ? value : refuse('should hold a JSON object');
+}
+
+function parseKeyRanges(value: unknown, refuse: (what: string) => never): Map<string, KeyRange> {
+  const ranges = new Map<string, KeyRange>();
+  if (value === undefined) return ranges;
+  if (!isObject(value)) return refuse('has keyRanges that are no object');
+  for (const [name, range] of Object.entries(value)) {
+    const begin = isObject(range) ? keyBytes(range['beginKey']) : undefined;
+    const end = isObject(range) ? keyBytes(range['endKey']) : undefined;
+    if (begin === undefined || end === undefined) return refuse(`has no valid key range for ${name}`);
+    ranges.set(name, { begin, end });
+  }
+  return ranges;
+}
+
+function keyBytes(value: unknown): Uint8Array | undefined {
+  if (typeof value !== 'string') return undefined;
+  const bytes = new Uint8Array(value.length);
+  for (let i = 0; i < value.length; i++) {
+    const code = value.charCodeAt(i);
+    if (code > 0xff) return undefined;
+    bytes[i] = code;
+  }
+  return bytes;
+}
+
+function exactInteger(bytes: Uint8Array, name: string): bigint | undefined {
+  const digits = new RegExp(`"${name}"\\s*:\\s*([0-9]{1,19})\\s*[,}]`).exec(latin1(bytes))?.[1];
+  return digits === undefined ? undefined : BigInt(digits);
+}
+
+function latin1(bytes: Uint8Array): string {
+  return Buffer.from(bytes.buffer, bytes.byteOffset, bytes.byteLength).toString('latin1');
+}
+
+function isObject(value: unknown): value is Record<string, unknown> {
+  return typeof value === 'object' && value !== null && !Array.isArray(value);
+}

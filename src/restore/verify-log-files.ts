@@ -1,0 +1,66 @@
+// Decodes log files whole, to find the ones that a restore would refuse.
+
+import type { Clock } from '../core/clock.js';
+import { BackupError } from '../core/errors.js';
+import { LogRecordReader } from '../format/fdb/log-file-decoder.js';
+import type { BackupContainer } from '../ports/backup-container.js';
+import type { LogFile } from './description.js';
+import { DEFAULT_READ_BYTES, readRun } from './log-file-blocks.js';
+import { TimeSlices } from './time-slices.js';
+
+export interface CorruptLogFile {
+  readonly file: LogFile;
+  readonly error: BackupError;
+}
+
+export interface VerifyOptions {
+  readonly signal: AbortSignal | undefined;
+  readonly clock: Clock;
+  readonly onProgress: ((progress: { readonly files: number; readonly bytes: number }) => void) | undefined;
+}
+
+/** What is wrong with the bytes of a file is found; errors of the container are thrown. One run of blocks is in memory at a time. */
+export async function verifyLogFiles(
+  container: BackupContainer,
+  files: readonly LogFile[],
+  options: VerifyOptions,
+): Promise<CorruptLogFile[]> {
+  const found: CorruptLogFile[] = [];
+  const slices = new TimeSlices(options.clock);
+  let bytes = 0;
+  for (const [i, file] of files.entries()) {
+    try {
+      await verifyLogFile(container, file, slices, options.signal);
+    } catch (error) {
+      if (!isDamage(error)) throw error;
+      found.push({ file, error });
+    }
+    bytes += file.size;
+    options.onProgress?.({ files: i + 1, bytes });
+  }
+  return found;
+}
+
+async function verifyLogFile(
+  container: BackupContainer,
+  file: LogFile,
+  slices: TimeSlices,
+  signal: AbortSignal | undefined,
+): Promise<void> {
+  const reader = new LogRecordReader(file);
+  while (reader.nextOffset < file.size) {
+    signal?.throwIfAborted();
+    reader.load(await readRun(container, file, reader.nextOffset, DEFAULT_READ_BYTES));
+    while (reader.next()) if (slices.due()) await slices.yield();
+  }
+}
+
+/** Damage stays; anything else (the container cannot be reached, the call was aborted) says nothing about the file. */
+function isDamage(error: unknown): error is BackupError {
+  return (
+    BackupError.is(error, 'CORRUPT_FILE') ||
+    BackupError.is(error, 'UNSUPPORTED_FORMAT') ||
+    BackupError.is(error, 'CHECKSUM_MISMATCH') ||
+    BackupError.is(error, 'INVALID_MUTATION')
+  );
+}
