@@ -11,7 +11,10 @@ export interface BufferPoolOptions {
 const DEFAULT_MAX_IDLE_BYTES = 64 << 20;
 const MAX_IDLE_PER_SIZE = 256;
 
-/** 1, 1.25, 1.5 and 1.75 times the powers of two from 1 KiB to 4 GiB: few sizes, so that a buffer given back fits the next request, and at most a fifth of one is waste. */
+/** An idle buffer of up to twice the size is better than a fresh one. */
+const SIZES_PER_POWER = 4;
+
+/** 1, 1.25, 1.5 and 1.75 times the powers of two from 1 KiB to 4 GiB: few sizes, so that a buffer given back fits the next request, and at most a fifth of a fresh one is waste. */
 const SIZES: readonly number[] = (() => {
   const sizes: number[] = [];
   for (let power = 1024; power < 2 ** 32; power *= 2)
@@ -43,10 +46,13 @@ export class BufferPool {
   /** A buffer of at least `minBytes`, usually longer, that starts at offset 0 of its own ArrayBuffer. Its content is arbitrary. */
   take(minBytes: number): Uint8Array {
     const index = sizeIndex(minBytes);
-    const buffer = this.#idle[index]?.pop();
-    if (buffer === undefined) return new Uint8Array(SIZES[index] ?? minBytes);
-    this.#idleBytes -= buffer.length;
-    return buffer;
+    for (let larger = index; larger <= index + SIZES_PER_POWER; larger++) {
+      const buffer = this.#idle[larger]?.pop();
+      if (buffer === undefined) continue;
+      this.#idleBytes -= buffer.length;
+      return buffer;
+    }
+    return new Uint8Array(SIZES[index] ?? minBytes);
   }
 
   /** Takes back a buffer from `take`, or any view of the whole of one. */

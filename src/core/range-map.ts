@@ -8,7 +8,9 @@ import type { KeyRange } from './key-range.js';
 const PREFIX_BYTES = 6;
 /** By the first two of those bytes: where to search. */
 const BUCKETS = 1 << 16;
-const BYTES_PER_BUCKET = 2 ** 32;
+const BUCKET_WIDTH = 2 ** 32;
+/** Boundaries from which on buckets are made. */
+const BUCKETS_FROM = 64;
 const NO_JOBS: Uint16Array = new Uint16Array(0);
 
 /**
@@ -27,8 +29,8 @@ export class RangeMap {
   readonly #common: Uint8Array;
   /** The bytes after it, as numbers, ascending. */
   readonly #prefixes: Float64Array;
-  /** #buckets[b] is the first boundary whose two bytes after the common prefix are >= b. */
-  readonly #buckets: Uint32Array;
+  /** #buckets[b] is the first boundary whose two bytes after the common prefix are >= b. Not worth its memory for few boundaries. */
+  readonly #buckets: Uint32Array | undefined;
 
   /** `rangesByIndex[i]`: the ranges of job i. They may overlap, in one job and between jobs. At most 65,536 jobs. */
   constructor(rangesByIndex: readonly (readonly KeyRange[])[]) {
@@ -62,13 +64,8 @@ export class RangeMap {
     this.#common = commonPrefix(boundaries[this.#low], boundaries[this.#high - 1], this.#high - this.#low);
     const common = this.#common.length;
     this.#prefixes = Float64Array.from(boundaries, (key) => prefixOf(key, common, key.length));
-    this.#buckets = new Uint32Array(BUCKETS + 1).fill(this.#high);
-    for (let i = this.#high - 1, bucket = BUCKETS - 1; i >= this.#low; i--) {
-      const last = Math.floor((this.#prefixes[i] as number) / BYTES_PER_BUCKET);
-      for (; bucket > last; bucket--) this.#buckets[bucket] = i + 1;
-      this.#buckets[bucket] = i;
-      if (i === this.#low) this.#buckets.fill(i, 0, bucket);
-    }
+    this.#buckets =
+      this.#high - this.#low < BUCKETS_FROM ? undefined : bucketsOf(this.#prefixes, this.#low, this.#high);
   }
 
   get segments(): number {
@@ -92,9 +89,15 @@ export class RangeMap {
     const shared = common.length;
     if (length >= shared && startsWith(bytes, at, common) && length > 0 && bytes[at] !== 0xff) {
       const prefix = prefixOf(bytes, at + shared, at + length);
-      const bucket = (prefix / BYTES_PER_BUCKET) | 0;
-      low = this.#buckets[bucket] as number;
-      high = this.#buckets[bucket + 1] as number;
+      const buckets = this.#buckets;
+      if (buckets === undefined) {
+        low = this.#low;
+        high = this.#high;
+      } else {
+        const bucket = (prefix / BUCKET_WIDTH) | 0;
+        low = buckets[bucket] as number;
+        high = buckets[bucket + 1] as number;
+      }
       const prefixes = this.#prefixes;
       while (low < high) {
         const middle = (low + high) >>> 1;
@@ -122,6 +125,16 @@ export class RangeMap {
     }
     return boundary.length <= length;
   }
+}
+
+/** For the boundaries [from, to), whose prefixes ascend. */
+function bucketsOf(prefixes: Float64Array, from: number, to: number): Uint32Array {
+  const buckets = new Uint32Array(BUCKETS + 1);
+  for (let bucket = 0, i = from; bucket <= BUCKETS; bucket++) {
+    while (i < to && (prefixes[i] as number) < bucket * BUCKET_WIDTH) i++;
+    buckets[bucket] = i;
+  }
+  return buckets;
 }
 
 function sharedSet(shared: Map<string, Uint16Array>, depth: ReadonlyMap<number, number>): Uint16Array {
@@ -156,7 +169,7 @@ function prefixOf(bytes: Uint8Array, at: number, end: number): number {
       ((bytes[at + 3] as number) << 16) |
       ((bytes[at + 4] as number) << 8) |
       (bytes[at + 5] as number);
-    return high * BYTES_PER_BUCKET + (low >>> 0);
+    return high * BUCKET_WIDTH + (low >>> 0);
   }
   let prefix = 0;
   for (let i = at; i < at + PREFIX_BYTES; i++) prefix = prefix * 256 + (i < end ? (bytes[i] as number) : 0);
