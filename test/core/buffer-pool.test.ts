@@ -27,7 +27,7 @@ describe('BufferPool', () => {
     const pool = new BufferPool();
     const buffer = pool.take(16_384);
     pool.give(buffer);
-    expect(pool.take(8_000)).not.toBe(buffer);
+    expect(pool.take(7_000)).not.toBe(buffer);
     expect(pool.take(8_192)).toBe(buffer);
   });
 
