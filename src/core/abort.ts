@@ -50,7 +50,11 @@ export async function abortable<T>(promise: Promise<T>, signal: AbortSignal, onL
   } finally {
     if (onAbort !== undefined) signal.removeEventListener('abort', onAbort);
     // Not waited for: the adapter may never answer. Failures are ignored as said above.
-    if (!settled) void promise.then((value) => onLate?.(value), () => undefined);
+    if (!settled)
+      void promise.then(
+        (value) => onLate?.(value),
+        () => undefined,
+      );
   }
 }
 

@@ -47,11 +47,16 @@ export async function advanceJob(tx: ProgressTransaction, facts: CoordinationFac
 }
 
 /** P3 */
-async function startJob(tx: ProgressTransaction, { run, totalTags }: CoordinationFacts, job: JobRecord): Promise<JobStep> {
+async function startJob(
+  tx: ProgressTransaction,
+  { run, totalTags }: CoordinationFacts,
+  job: JobRecord,
+): Promise<JobStep> {
   let completeFrom = job.startVersion;
   for (let tag = 0; tag < totalTags; tag++) {
     const firstVersion = await store.readRegistered(tx, job.uid, { epoch: run.epoch, tag });
-    if (firstVersion === undefined) return { kind: 'awaiting-registration', key: registeredKey(job.uid, run.epoch, tag) };
+    if (firstVersion === undefined)
+      return { kind: 'awaiting-registration', key: registeredKey(job.uid, run.epoch, tag) };
     completeFrom = maxVersion(completeFrom, firstVersion);
   }
   store.writeJob(tx, { ...job, state: 'Running', completeFrom });
@@ -77,7 +82,11 @@ export async function setStopVersion(
 }
 
 /** Overall progress: written only when it has moved. */
-export async function recordSavedVersion(tx: ProgressTransaction, facts: CoordinationFacts, uid: string): Promise<void> {
+export async function recordSavedVersion(
+  tx: ProgressTransaction,
+  facts: CoordinationFacts,
+  uid: string,
+): Promise<void> {
   await checkOwner(tx, facts.run);
   const job = await store.readJob(tx, uid);
   if (job === undefined || !isActiveState(job.state) || !facts.olderEpochsDone) return;

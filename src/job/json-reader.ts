@@ -8,7 +8,9 @@ const decoder = new TextDecoder('utf-8', { fatal: true });
 
 /** bigints become decimal text; undefined members are left out. */
 export function encodeJson(value: object): Uint8Array {
-  return utf8(JSON.stringify(value, (_name, member: unknown) => (typeof member === 'bigint' ? member.toString() : member)));
+  return utf8(
+    JSON.stringify(value, (_name, member: unknown) => (typeof member === 'bigint' ? member.toString() : member)),
+  );
 }
 
 export class JsonReader {
@@ -28,9 +30,13 @@ export class JsonReader {
       return new JsonReader(key, '', JSON.parse(decoder.decode(bytes)));
     } catch (cause) {
       if (cause instanceof BackupError) throw cause;
-      throw new BackupError('STORE_CORRUPT', `progress store: the value of "${key}" is no JSON; was it written by something else?`, {
-        cause,
-      });
+      throw new BackupError(
+        'STORE_CORRUPT',
+        `progress store: the value of "${key}" is no JSON; was it written by something else?`,
+        {
+          cause,
+        },
+      );
     }
   }
 

@@ -17,7 +17,8 @@ export const DONE_PREFIX = 'done/';
 
 export const jobKey = (uid: string) => `${JOB_PREFIX}${uid}`;
 export const ownerKey = (epoch: LogEpoch, tag: number) => `owner/${epoch}/${tag}`;
-export const registeredKey = (uid: string, epoch: LogEpoch, tag: number) => `${REGISTERED_PREFIX}${uid}/${epoch}/${tag}`;
+export const registeredKey = (uid: string, epoch: LogEpoch, tag: number) =>
+  `${REGISTERED_PREFIX}${uid}/${epoch}/${tag}`;
 export const progressKey = (epoch: LogEpoch, tag: number) => `${PROGRESS_PREFIX}${epoch}/${tag}`;
 export const noopKey = (epoch: LogEpoch, tag: number) => `${NOOP_PREFIX}${epoch}/${tag}`;
 export const doneKey = (epoch: LogEpoch, tag: number) => `${DONE_PREFIX}${epoch}/${tag}`;

@@ -110,7 +110,9 @@ export class BackupOperator {
       const existing = await store.readJob(tx, uid);
       if (existing !== undefined) {
         if (existing.submission === job.submission) return; // an earlier run of this body has committed
-        throw new BackupError('JOB_EXISTS', `job ${uid} exists already: a UID is never used twice, choose another`, { jobUid: uid });
+        throw new BackupError('JOB_EXISTS', `job ${uid} exists already: a UID is never used twice, choose another`, {
+          jobUid: uid,
+        });
       }
       store.writeJob(tx, job);
       store.writeStarted(tx, [...(await store.readStarted(tx)), { uid, startVersion: job.startVersion }]);
@@ -218,7 +220,10 @@ export class BackupOperator {
 
 function newJob(uid: string, submission: string, request: SubmitRequest): JobRecord {
   if (!/^[A-Za-z0-9_-]{1,64}$/.test(uid)) {
-    throw new BackupError('INVALID_OPTION', `uid must be 1 to 64 of a-z, A-Z, 0-9, "_" and "-", got ${JSON.stringify(uid)}`);
+    throw new BackupError(
+      'INVALID_OPTION',
+      `uid must be 1 to 64 of a-z, A-Z, 0-9, "_" and "-", got ${JSON.stringify(uid)}`,
+    );
   }
   if (typeof request.url !== 'string' || request.url === '') {
     throw new BackupError('INVALID_OPTION', `url must be a non-empty string, got ${String(request.url)}`);
@@ -246,7 +251,9 @@ function notFound(uid: string): BackupError {
 
 function endedError(job: JobRecord): BackupError {
   return job.state === 'Failed'
-    ? new BackupError('JOB_FAILED', `job ${job.uid} has failed: ${job.failure?.message ?? 'no reason recorded'}`, { jobUid: job.uid })
+    ? new BackupError('JOB_FAILED', `job ${job.uid} has failed: ${job.failure?.message ?? 'no reason recorded'}`, {
+        jobUid: job.uid,
+      })
     : new BackupError('JOB_ABORTED', `job ${job.uid} has been aborted; submit a new one`, { jobUid: job.uid });
 }
 
@@ -261,7 +268,9 @@ async function jobStatus(tx: ProgressTransaction, job: JobRecord): Promise<JobSt
   const paused = (await tx.get(PAUSED_KEY)) !== undefined;
   const tags = await tagStatuses(tx, job, newest?.epoch);
   const current = newest && { run: { epoch: newest.epoch }, totalTags: newest.totalTags };
-  const savedVersion = isActiveState(job.state) ? current && (await jobSavedVersion(tx, current, job)) : job.savedVersion;
+  const savedVersion = isActiveState(job.state)
+    ? current && (await jobSavedVersion(tx, current, job))
+    : job.savedVersion;
   const sum = (pick: (tag: TagStatus) => number) => tags.reduce((total, tag) => total + pick(tag), 0);
   return {
     uid: job.uid,
@@ -277,7 +286,8 @@ async function jobStatus(tx: ProgressTransaction, job: JobRecord): Promise<JobSt
     paused,
     tags,
     savedVersion,
-    restorable: job.logOnly && job.completeFrom !== undefined && savedVersion !== undefined && savedVersion >= job.completeFrom,
+    restorable:
+      job.logOnly && job.completeFrom !== undefined && savedVersion !== undefined && savedVersion >= job.completeFrom,
     bytes: job.bytes ?? sum((tag) => tag.bytes),
     files: job.files ?? sum((tag) => tag.files),
     lag: lagOf(tags.filter((tag) => tag.epoch === newest?.epoch)),

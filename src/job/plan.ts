@@ -95,7 +95,8 @@ function beginOf(input: RecoveryPlanInput, epoch: LogEpochInfo, tag: number): Ve
 
 /** An epoch must begin where the one before it ends: otherwise no file would claim the stretch between. */
 function checkEpochs(epochs: readonly LogEpochInfo[]): void {
-  if (epochs.length === 0) throw new BackupError('INVALID_EPOCHS', 'planRecovery: epochs must name at least the current one');
+  if (epochs.length === 0)
+    throw new BackupError('INVALID_EPOCHS', 'planRecovery: epochs must name at least the current one');
   epochs.forEach((epoch, index) => {
     const isCurrent = index === epochs.length - 1;
     if (!Number.isSafeInteger(epoch.totalTags) || epoch.totalTags < 1) {
@@ -104,12 +105,17 @@ function checkEpochs(epochs: readonly LogEpochInfo[]): void {
     if (isCurrent !== (epoch.end === undefined)) {
       throw invalid(epoch, isCurrent ? 'the newest epoch must have no end' : 'an old epoch must have an end');
     }
-    if (epoch.end !== undefined && epoch.end < epoch.begin) throw invalid(epoch, `end ${epoch.end} is below begin ${epoch.begin}`);
+    if (epoch.end !== undefined && epoch.end < epoch.begin)
+      throw invalid(epoch, `end ${epoch.end} is below begin ${epoch.begin}`);
     const previous = epochs[index - 1];
     if (previous === undefined) return;
-    if (previous.epoch >= epoch.epoch) throw invalid(epoch, `epochs must be in ascending order, got ${previous.epoch} before it`);
+    if (previous.epoch >= epoch.epoch)
+      throw invalid(epoch, `epochs must be in ascending order, got ${previous.epoch} before it`);
     if (previous.end !== epoch.begin) {
-      throw invalid(epoch, `begin ${epoch.begin} must equal the end ${String(previous.end)} of epoch ${previous.epoch}`);
+      throw invalid(
+        epoch,
+        `begin ${epoch.begin} must equal the end ${String(previous.end)} of epoch ${previous.epoch}`,
+      );
     }
   });
 }

@@ -21,9 +21,13 @@ export async function announceEpoch(progressStore: ProgressStore, epoch: EpochRe
   await progressStore.transact(async (tx) => {
     const newest = await store.readEpoch(tx);
     if (newest !== undefined && newest.epoch > epoch.epoch) {
-      throw new BackupError('DISPLACED', `epoch ${epoch.epoch} is over: the progress store already knows epoch ${newest.epoch}`, {
-        epoch: epoch.epoch,
-      });
+      throw new BackupError(
+        'DISPLACED',
+        `epoch ${epoch.epoch} is over: the progress store already knows epoch ${newest.epoch}`,
+        {
+          epoch: epoch.epoch,
+        },
+      );
     }
     tx.set(EPOCH_KEY, encodeEpoch({ epoch: epoch.epoch, begin: epoch.begin, totalTags: epoch.totalTags }));
   });
@@ -55,10 +59,16 @@ export async function planFromStore(
 
 function notCurrent(current: LogEpochInfo, newest: EpochRecord | undefined): BackupError {
   return newest !== undefined && newest.epoch > current.epoch
-    ? new BackupError('DISPLACED', `epoch ${current.epoch} is over: epoch ${newest.epoch} has begun`, { epoch: current.epoch })
-    : new BackupError('EPOCH_NOT_ANNOUNCED', `epoch ${current.epoch} has not been announced: call announceEpoch() first`, {
+    ? new BackupError('DISPLACED', `epoch ${current.epoch} is over: epoch ${newest.epoch} has begun`, {
         epoch: current.epoch,
-      });
+      })
+    : new BackupError(
+        'EPOCH_NOT_ANNOUNCED',
+        `epoch ${current.epoch} has not been announced: call announceEpoch() first`,
+        {
+          epoch: current.epoch,
+        },
+      );
 }
 
 /** The tags of old epochs that are drained: what `oldestBackupEpoch()` needs. */

@@ -37,9 +37,13 @@ export async function readJob(tx: ProgressTransaction, uid: string): Promise<rec
 export async function readStartedJob(tx: ProgressTransaction, uid: string): Promise<records.JobRecord> {
   const job = await readJob(tx, uid);
   if (job === undefined) {
-    throw new BackupError('STORE_CORRUPT', `progress store: "started" names job ${uid}, but "${keys.jobKey(uid)}" is missing`, {
-      jobUid: uid,
-    });
+    throw new BackupError(
+      'STORE_CORRUPT',
+      `progress store: "started" names job ${uid}, but "${keys.jobKey(uid)}" is missing`,
+      {
+        jobUid: uid,
+      },
+    );
   }
   return job;
 }
@@ -53,7 +57,10 @@ export async function readEpoch(tx: ProgressTransaction): Promise<records.EpochR
   return value && records.decodeEpoch(keys.EPOCH_KEY, value);
 }
 
-export async function readProgress(tx: ProgressTransaction, at: TagOfEpoch): Promise<records.ProgressRecord | undefined> {
+export async function readProgress(
+  tx: ProgressTransaction,
+  at: TagOfEpoch,
+): Promise<records.ProgressRecord | undefined> {
   const key = keys.progressKey(at.epoch, at.tag);
   const value = await tx.get(key);
   return value && records.decodeProgress(key, value);
@@ -67,7 +74,11 @@ export async function readNoop(tx: ProgressTransaction, at: TagOfEpoch): Promise
   return readVersion(tx, keys.noopKey(at.epoch, at.tag));
 }
 
-export async function readRegistered(tx: ProgressTransaction, uid: string, at: TagOfEpoch): Promise<Version | undefined> {
+export async function readRegistered(
+  tx: ProgressTransaction,
+  uid: string,
+  at: TagOfEpoch,
+): Promise<Version | undefined> {
   return readVersion(tx, keys.registeredKey(uid, at.epoch, at.tag));
 }
 
@@ -87,7 +98,10 @@ async function readVersion(tx: ProgressTransaction, key: string): Promise<Versio
 /** Every progress record, with its place. */
 export async function readAllProgress(tx: ProgressTransaction): Promise<(TagOfEpoch & records.ProgressRecord)[]> {
   const entries = await tx.getRange(keys.PROGRESS_PREFIX, keys.prefixEnd(keys.PROGRESS_PREFIX));
-  return entries.map(({ key, value }) => ({ ...placeOf(key, keys.PROGRESS_PREFIX), ...records.decodeProgress(key, value) }));
+  return entries.map(({ key, value }) => ({
+    ...placeOf(key, keys.PROGRESS_PREFIX),
+    ...records.decodeProgress(key, value),
+  }));
 }
 
 export async function readAllNoop(tx: ProgressTransaction): Promise<(TagOfEpoch & { noopVersion: Version })[]> {
@@ -110,7 +124,10 @@ export async function readAllRegistered(
 ): Promise<(TagOfEpoch & { firstVersion: Version })[]> {
   const prefix = `${keys.REGISTERED_PREFIX}${uid}/`;
   const entries = await tx.getRange(prefix, keys.prefixEnd(prefix));
-  return entries.map(({ key, value }) => ({ ...placeOf(key, prefix), firstVersion: records.decodeVersion(key, value) }));
+  return entries.map(({ key, value }) => ({
+    ...placeOf(key, prefix),
+    firstVersion: records.decodeVersion(key, value),
+  }));
 }
 
 /** The epoch and tag at the end of a key. */

@@ -95,7 +95,12 @@ function startsTooLate(request: ClaimRequest, uid: string, nextBegin: Version, s
     'INVALID_OPTION',
     `startVersion ${request.startVersion} would leave a gap: job ${uid} has files up to ${nextBegin} (exclusive) only, and the worker would begin at ${startVersion}; ` +
       'start it with the begin that planRecovery() gives',
-    { epoch: request.run.epoch, tag: logRouterTag(request.run.tag), jobUid: uid, versions: { begin: nextBegin, end: startVersion } },
+    {
+      epoch: request.run.epoch,
+      tag: logRouterTag(request.run.tag),
+      jobUid: uid,
+      versions: { begin: nextBegin, end: startVersion },
+    },
   );
 }
 
@@ -169,7 +174,10 @@ export async function save(tx: ProgressTransaction, request: SaveRequest): Promi
   const before = await store.readProgress(tx, run);
   if (before !== undefined && before.savedVersion >= cut) {
     // An earlier run of this body has committed. Nobody else can have: the run owns the tag.
-    assert(before.savedVersion === cut || !run.checksClaim, `saved version goes back from ${before.savedVersion} to ${cut}`);
+    assert(
+      before.savedVersion === cut || !run.checksClaim,
+      `saved version goes back from ${before.savedVersion} to ${cut}`,
+    );
   }
   // Jobs that have ended leave the record; their totals are in `job/<uid>` by then.
   const jobs = new Map<string, JobProgress>();
@@ -248,5 +256,3 @@ export async function recordDone(
   store.writeDone(tx, run);
   return true;
 }
-
-

@@ -65,7 +65,8 @@ export class BackupWorker extends EventEmitter<WorkerEvents> {
    * STORE_CORRUPT or one that an adapter marked as not retryable): then nothing more is popped, and what is not stored is still in the log. Call it once.
    */
   async run(options: { readonly signal?: AbortSignal } = {}): Promise<WorkerResult> {
-    if (this.#hasStarted) throw new BackupError('INVALID_STATE', 'run() was called before: make a new BackupWorker for each run');
+    if (this.#hasStarted)
+      throw new BackupError('INVALID_STATE', 'run() was called before: make a new BackupWorker for each run');
     this.#hasStarted = true;
     const scope = new AbortScope(options.signal);
     try {

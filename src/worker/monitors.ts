@@ -58,4 +58,3 @@ export async function reportMetrics(run: Run, state: () => WorkerState, signal: 
     run.emit('metrics', run.metrics(state()));
   }
 }
-

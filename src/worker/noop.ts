@@ -34,7 +34,9 @@ export async function askCommitted(run: Run, signal: AbortSignal): Promise<Versi
 
 /** False: a job is active in the store. The popper does the rest. */
 async function discardUpTo(run: Run, version: Version, signal: AbortSignal): Promise<boolean> {
-  const transaction = run.transact(`record NOOP version ${version}`, signal, (tx) => recordNoop(tx, run.owner, version));
+  const transaction = run.transact(`record NOOP version ${version}`, signal, (tx) =>
+    recordNoop(tx, run.owner, version),
+  );
   const recorded = transaction.then((isRecorded) => {
     // In the step in which the answer arrives: whoever waits for the transaction finds nextVersion moved.
     if (isRecorded) applyNoop(run, version);

@@ -74,7 +74,10 @@ export function resolveOptions(options: BackupWorkerOptions): ResolvedOptions {
   const knob = (name: keyof WorkerKnobs, fallback: number, least = 1, most = Number.MAX_SAFE_INTEGER): number => {
     const value = options[name] ?? fallback;
     if (!Number.isFinite(value) || value < least || value > most) {
-      throw new BackupError('INVALID_OPTION', `${name} must be a number from ${least} to ${most}, got ${String(value)}`);
+      throw new BackupError(
+        'INVALID_OPTION',
+        `${name} must be a number from ${least} to ${most}, got ${String(value)}`,
+      );
     }
     return value;
   };
@@ -114,7 +117,11 @@ export function resolveOptions(options: BackupWorkerOptions): ResolvedOptions {
 function checkPorts(options: BackupWorkerOptions): void {
   const needs: readonly [string, unknown, string][] = [
     ['logSource.peek', (options.logSource as Partial<LogSource> | undefined)?.peek, 'LogSource'],
-    ['progressStore.transact', (options.progressStore as Partial<ProgressStore> | undefined)?.transact, 'ProgressStore'],
+    [
+      'progressStore.transact',
+      (options.progressStore as Partial<ProgressStore> | undefined)?.transact,
+      'ProgressStore',
+    ],
     ['openContainer', options.openContainer, '(url) => BackupContainer'],
   ];
   for (const [name, value, type] of needs) {
@@ -127,10 +134,13 @@ function checkPorts(options: BackupWorkerOptions): void {
 function checkEpochs(options: BackupWorkerOptions): void {
   const { tag, totalTags, recruitedEpoch, backupEpoch, startVersion, endVersion } = options;
   const fail = (what: string) => new BackupError('INVALID_OPTION', what);
-  if (!Number.isSafeInteger(totalTags) || totalTags < 1) throw fail(`totalTags must be an integer above 0, got ${String(totalTags)}`);
+  if (!Number.isSafeInteger(totalTags) || totalTags < 1)
+    throw fail(`totalTags must be an integer above 0, got ${String(totalTags)}`);
   if (tag?.locality !== LOG_ROUTER_LOCALITY || !Number.isSafeInteger(tag.id) || tag.id < 0 || tag.id >= totalTags) {
     const got = tag === undefined ? 'undefined' : formatTag(tag);
-    throw fail(`tag must be a log router tag, ${LOG_ROUTER_LOCALITY}:0 to ${LOG_ROUTER_LOCALITY}:${totalTags - 1}, got ${got}`);
+    throw fail(
+      `tag must be a log router tag, ${LOG_ROUTER_LOCALITY}:0 to ${LOG_ROUTER_LOCALITY}:${totalTags - 1}, got ${got}`,
+    );
   }
   if (!Number.isSafeInteger(recruitedEpoch) || recruitedEpoch < 0) {
     throw fail(`recruitedEpoch must be an integer from 0, got ${String(recruitedEpoch)}`);

@@ -20,7 +20,10 @@ function canPop(run: Run): boolean {
 
 export async function pop(run: Run, upTo: Version, signal: AbortSignal): Promise<void> {
   const { logSource, tag, backupEpoch } = run.options;
-  assert(upTo <= run.poppableVersion || !run.rules.savesBeforePop, `pop ${upTo} is above what is recorded, ${run.poppableVersion}`);
+  assert(
+    upTo <= run.poppableVersion || !run.rules.savesBeforePop,
+    `pop ${upTo} is above what is recorded, ${run.poppableVersion}`,
+  );
   await run.retry(`pop to ${upTo}`, signal, () => abortable(logSource.pop({ epoch: backupEpoch, tag, upTo }), signal));
   run.poppedVersion = upTo;
   run.emit('popped', upTo);

@@ -22,7 +22,8 @@ export async function pull(run: Run, signal: AbortSignal): Promise<void> {
     const reply = await peek(run, begin, signal);
     try {
       run.noteCommitted(reply.minKnownCommittedVersion);
-      if (reply.popped !== undefined && reply.popped >= begin) await passGap(run, begin, reply.popped, firstPeek, signal);
+      if (reply.popped !== undefined && reply.popped >= begin)
+        await passGap(run, begin, reply.popped, firstPeek, signal);
       await enqueue(run, reply, signal);
     } catch (error) {
       reply.batch.release();
@@ -50,10 +51,8 @@ async function peek(run: Run, begin: Version, signal: AbortSignal): Promise<Peek
   const { logSource, tag, backupEpoch, peekBytes } = run.options;
   return run.retry(`peek from ${begin}`, signal, () =>
     // A reply that comes too late is discarded: nobody asks for it any more (rule P22).
-    abortable(
-      logSource.peek({ epoch: backupEpoch, tag, begin, maxBytes: peekBytes, signal }),
-      signal,
-      (late) => late.batch.release(),
+    abortable(logSource.peek({ epoch: backupEpoch, tag, begin, maxBytes: peekBytes, signal }), signal, (late) =>
+      late.batch.release(),
     ),
   );
 }

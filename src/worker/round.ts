@@ -122,4 +122,3 @@ async function popTooEarly(run: Run, upTo: Version, signal: AbortSignal): Promis
   const { logSource, tag, backupEpoch } = run.options;
   await run.retry('pop too early', signal, () => logSource.pop({ epoch: backupEpoch, tag, upTo }));
 }
-

@@ -36,4 +36,3 @@ export async function withHelpers<T>(parent: AbortSignal, main: Task<T>, helpers
     throw firstFailure === undefined ? error : firstFailure.error;
   }
 }
-

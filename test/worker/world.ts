@@ -1,0 +1,164 @@
+// A small world for worker tests: a log, a store and containers in memory, a clock that stands still, and workers that run in it.
+
+import { utf8 } from '../../src/core/bytes.js';
+import { BackupError } from '../../src/core/errors.js';
+import type { Mutation } from '../../src/core/mutation.js';
+import { logRouterTag, type Version } from '../../src/core/version.js';
+import { MemoryContainer } from '../../src/container/memory-container.js';
+import { parseLogFileName, type LogFileDescriptor } from '../../src/format/fdb/names.js';
+import { BackupOperator } from '../../src/job/operator.js';
+import { announceEpoch } from '../../src/job/recruiter-transactions.js';
+import type { BackupContainer } from '../../src/ports/backup-container.js';
+import type { LogSource } from '../../src/ports/log-source.js';
+import type { ProgressStore } from '../../src/ports/progress-store.js';
+import { MemoryProgressStore } from '../../src/progress/memory-progress-store.js';
+import { ManualClock } from '../../src/testing/manual-clock.js';
+import { MemoryLog } from '../../src/testing/memory-log.js';
+import { BackupWorker, type WorkerResult } from '../../src/worker/backup-worker.js';
+import type { WorkerKnobs } from '../../src/worker/options.js';
+
+export interface StartOptions extends WorkerKnobs {
+  readonly epoch?: number;
+  readonly recruitedEpoch?: number;
+  readonly startVersion?: Version;
+  readonly endVersion?: Version;
+  readonly totalTags?: number;
+  readonly log?: LogSource;
+  readonly store?: ProgressStore;
+}
+
+/** A worker that runs: `result` settles when it ends. */
+export interface Running {
+  readonly worker: BackupWorker;
+  readonly result: Promise<WorkerResult>;
+  /** undefined while it runs. */
+  outcome(): WorkerResult | { outcome: 'failed'; error: unknown } | undefined;
+  stop(): Promise<WorkerResult>;
+}
+
+export class World {
+  readonly clock = new ManualClock();
+  readonly log: MemoryLog;
+  readonly store = new MemoryProgressStore();
+  readonly containers = new Map<string, BackupContainer>();
+  readonly operator: BackupOperator;
+  readonly #stops: AbortController[] = [];
+  readonly #results: Promise<unknown>[] = [];
+
+  constructor(options: { totalTags?: number; begin?: Version } = {}) {
+    this.log = new MemoryLog({
+      totalTags: options.totalTags ?? 1,
+      clock: this.clock,
+      ...(options.begin === undefined ? {} : { begin: options.begin }),
+    });
+    this.operator = new BackupOperator(this.store, { clock: this.clock });
+  }
+
+  /** The container behind a URL; made on first use. Set `containers` before for a special one. */
+  container(url: string): BackupContainer {
+    const known = this.containers.get(url);
+    if (known !== undefined) return known;
+    const container = new MemoryContainer({ url });
+    this.containers.set(url, container);
+    return container;
+  }
+
+  /** Announces the log's newest epoch, as a recruiter does before it starts workers. */
+  async announce(): Promise<void> {
+    const current = this.log.epochs.at(-1);
+    if (current === undefined) throw new BackupError('INVALID_STATE', 'no epoch');
+    await announceEpoch(this.store, { epoch: current.epoch, begin: current.begin, totalTags: current.totalTags });
+  }
+
+  start(tag: number, options: StartOptions = {}): Running {
+    const newest = this.log.epochs.at(-1);
+    const epoch = options.epoch ?? newest?.epoch ?? 1;
+    const own = this.log.epochs.find((info) => info.epoch === epoch);
+    const { log, store, epoch: _epoch, ...rest } = options;
+    const worker = new BackupWorker({
+      logSource: log ?? this.log,
+      progressStore: store ?? this.store,
+      openContainer: (url) => this.container(url),
+      clock: this.clock,
+      concurrentWrites: 2,
+      tag: logRouterTag(tag),
+      totalTags: own?.totalTags ?? 1,
+      startVersion: own?.begin ?? 1n,
+      recruitedEpoch: newest?.epoch ?? 1,
+      backupEpoch: epoch,
+      ...rest,
+    });
+    const stop = new AbortController();
+    const result = worker.run({ signal: stop.signal });
+    let outcome: ReturnType<Running['outcome']>;
+    result.then(
+      (value) => (outcome = value),
+      (error: unknown) => (outcome = { outcome: 'failed', error }),
+    );
+    this.#stops.push(stop);
+    this.#results.push(result);
+    return {
+      worker,
+      result,
+      outcome: () => outcome,
+      stop: () => {
+        stop.abort(new BackupError('INVALID_STATE', 'stopped by the test'));
+        return result;
+      },
+    };
+  }
+
+  /** Submits a job and lets its workers register; resolves with what `submit` gives. */
+  async submit(
+    uid: string,
+    options: {
+      startVersion?: Version;
+      ranges?: { begin: Uint8Array; end: Uint8Array }[];
+      url?: string;
+      logOnly?: boolean;
+    } = {},
+  ) {
+    const submitted = this.operator.submit({
+      uid,
+      url: options.url ?? `memory:${uid}`,
+      startVersion: options.startVersion ?? 0n,
+      ...(options.ranges === undefined ? {} : { ranges: options.ranges }),
+      ...(options.logOnly === undefined ? {} : { logOnly: options.logOnly }),
+    });
+    submitted.catch(() => undefined);
+    await this.clock.advance(2_000);
+    return submitted;
+  }
+
+  /** Commits one version of sets, "key" or "key=value", all to one tag. */
+  put(tag: number, ...pairs: string[]): Version {
+    return this.log.commit(pairs.map((pair) => ({ tag, mutation: set(pair) })));
+  }
+
+  /** Parsed names of a job's log files, by tag and begin. */
+  async files(uid: string): Promise<LogFileDescriptor[]> {
+    const files: LogFileDescriptor[] = [];
+    for await (const { name } of this.container(`memory:${uid}`).listFiles('plogs/')) {
+      const file = parseLogFileName(name);
+      if (file !== undefined) files.push(file);
+    }
+    return files.sort((a, b) => a.tag - b.tag || (a.begin < b.begin ? -1 : 1));
+  }
+
+  /** "tag:[begin, end)" of each log file. */
+  async stretches(uid: string): Promise<string[]> {
+    return (await this.files(uid)).map(({ tag, begin, end }) => `${tag}:[${begin}, ${end})`);
+  }
+
+  /** Stops whatever still runs. Call it at the end of every test; failures of workers that the test did not look at are not its concern. */
+  async end(): Promise<void> {
+    for (const stop of this.#stops) stop.abort(new BackupError('INVALID_STATE', 'the test has ended'));
+    await Promise.allSettled(this.#results);
+  }
+}
+
+/** "key" or "key=value" */
+export function set(pair: string): Mutation {
+  const [key = '', value = 'v'] = pair.split('=');
+  return { type: 0, param1: utf8(key), param2: utf8(value) };
+}
