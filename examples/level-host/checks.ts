@@ -8,7 +8,6 @@ import {
   describe,
   DirectoryContainer,
   intersectRanges,
-  METADATA_VERSION_RANGE,
   MutationType,
   restore,
   type BackupContainer,

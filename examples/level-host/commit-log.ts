@@ -3,7 +3,7 @@
 // A group of transactions that is committed together becomes one page per tag. A page is a packed MessageBatch, so each mutation is encoded once, when it
 // is committed; afterwards pages are only cut, joined and sent. The database writes the pages in the same atomic batch as the rows.
 
-import { MessageBatch, MessageBatchBuilder, type Mutation, type Version } from 'tidemark';
+import { type MessageBatch, MessageBatchBuilder, type Mutation, type Version } from 'tidemark';
 import { joinBatches, packBatch, sliceBatch, unpackBatch } from './batch-codec.js';
 import { decodeVersion, encodeVersion, pageKey, poppedKey, type Level, type LevelOperation } from './keys.js';
 

@@ -12,16 +12,10 @@ export function keysToRead(mutations: Iterable<Mutation>): Uint8Array[] {
 
 export async function applyMutation(changes: RowChanges, mutation: Mutation): Promise<void> {
   const { type, param1, param2 } = mutation;
-  switch (type) {
-    case MutationType.SetValue:
-      return changes.set(param1, param2);
-    case MutationType.ClearRange:
-      return changes.clear(param1, param2);
-    case MutationType.AddValue:
-      return changes.set(param1, addLittleEndian(changes.get(param1), param2));
-    default:
-      throw new Error(`This database has no mutation of type ${type}`);
-  }
+  if (type === MutationType.SetValue) changes.set(param1, param2);
+  else if (type === MutationType.AddValue) changes.set(param1, addLittleEndian(changes.get(param1), param2));
+  else if (type === MutationType.ClearRange) await changes.clear(param1, param2);
+  else throw new Error(`This database has no mutation of type ${type}`);
 }
 
 /** The old value is cut or padded with zeros to the operand's length; the carry out of the last byte is lost. */

@@ -57,7 +57,7 @@ export class LevelDatabase {
   readonly #closing = new AbortController();
   readonly #writer: Promise<void>;
   #durableVersion: Version;
-  #failure: unknown;
+  #failure: Error | undefined;
 
   private constructor(level: Level, log: CommitLog, durableVersion: Version, options: LevelDatabaseOptions) {
     this.#level = level;
@@ -142,7 +142,7 @@ export class LevelDatabase {
       }
     } catch (error) {
       // What a failed write left behind is unknown: like any database, this one stops until it is opened again.
-      this.#failure = error;
+      this.#failure = new Error('The database has stopped: it could not write', { cause: error });
       this.#closing.abort();
       for (const { reject } of this.#waiting.splice(0)) reject(error);
     }

@@ -59,7 +59,9 @@ async function runToEnd(worker: BackupWorker, signal: AbortSignal): Promise<Work
 }
 
 function tellProgress(worker: BackupWorker): void {
-  const { state, paused, savedVersion, filesWritten, bytesWritten, retries } = worker.metrics();
+  const metrics = worker.metrics();
+  if (metrics === undefined) return; // it has not claimed its tag yet
+  const { state, paused, savedVersion, filesWritten, bytesWritten, retries } = metrics;
   tell({ progress: { state, paused, savedVersion: String(savedVersion), filesWritten, bytesWritten, retries } });
 }
 

@@ -42,9 +42,10 @@ export class Workload {
     const started = performance.now();
     let begun = 0;
     const client = async (): Promise<void> => {
+      const own = AbortSignal.any([signal]); // Node warns of many listeners on one signal
       while (begun < count) {
         const early = (begun++ / this.#rate) * 1000 - (performance.now() - started);
-        if (early > 5) await sleep(early, undefined, { signal });
+        if (early > 5) await sleep(early, undefined, { signal: own });
         signal.throwIfAborted();
         await this.#commit();
       }
