@@ -40,15 +40,16 @@ interface Setup {
   readonly batches: readonly MessageBatch[];
   readonly jobs: readonly (RouterJob & { begin?: bigint })[];
   readonly cutAt?: bigint;
+  readonly clock?: StillClock;
 }
 
-async function route({ batches, jobs, cutAt }: Setup): Promise<Map<string, RoutedJob>> {
+async function route({ batches, jobs, cutAt, clock = new StillClock() }: Setup): Promise<Map<string, RoutedJob>> {
   const queue = new MessageQueue({ nextVersion: 0n });
   for (const batch of batches) queue.push(batch, (batch.lastVersion ?? queue.end - 1n) + 1n);
   const router = new MutationRouter();
   router.setJobs(jobs);
   const requests = jobs.map(({ uid, begin }) => ({ uid, begin: begin ?? 0n }));
-  return router.route(queue.cut(cutAt ?? queue.end - 1n), requests, { clock: new StillClock() });
+  return router.route(queue.cut(cutAt ?? queue.end - 1n), requests, { clock });
 }
 
 async function routeOne(ranges: readonly KeyRange[], messages: readonly Message[], begin = 0n): Promise<RoutedJob> {
@@ -136,6 +137,11 @@ describe('MutationRouter', () => {
     // The interval of this batch is ['b', 'c\xff\x00'), within the range: a whole span.
     const inside = batchOf([set(1, 0, 'b'), set(1, 1, 'c\xff')]);
     expect([inside.minKey, inside.endKey]).toEqual([latin1('b'), latin1('c\xff\x00')]);
+    for (const whole of [range('b', 'd'), range('b', 'c\xff\x00')]) {
+      const clock = new StillClock();
+      const routed = await route({ batches: [inside], jobs: [{ uid: 'job', ranges: [whole] }], clock });
+      expect([routed.get('job')?.messages, clock.yields]).toEqual([2, 0]); // No look at single messages.
+    }
     expect(recordsOf(await routeOne(ranges, [set(1, 0, 'b'), set(1, 1, 'c\xff')]))).toHaveLength(2);
     expect(recordsOf(await routeOne(ranges, [set(1, 0, 'c'), set(1, 1, 'd')]))).toEqual(['1:0 0 c v']);
     expect(recordsOf(await routeOne(ranges, [set(1, 0, 'd')]))).toEqual([]);
