@@ -4,7 +4,7 @@ import { lstat, open, readdir, unlink } from 'node:fs/promises';
 import { join } from 'node:path';
 import type { Random } from '../core/clock.js';
 import { BackupError } from '../core/errors.js';
-import { systemErrorCode } from './file-error.js';
+import { systemErrorCode } from '../core/file-system.js';
 
 export interface CleanTemporaryFilesOptions {
   /** Milliseconds since the last write to it. Default 24 hours: longer than any writer takes between two writes. */

@@ -8,13 +8,14 @@ import { EMPTY_BYTES } from '../core/bytes.js';
 import type { Clock, Random } from '../core/clock.js';
 import { systemClock, systemRandom } from '../core/clock.js';
 import { BackupError } from '../core/errors.js';
+import { isMissing, systemErrorCode } from '../core/file-system.js';
 import type { BackupContainer, BackupFile, ListedFile, WriteFileOptions } from '../ports/backup-container.js';
 import { checkReadRange } from './check-read-range.js';
 import type { CleanTemporaryFilesOptions } from './clean-temporary-files.js';
 import { cleanTemporaryFiles } from './clean-temporary-files.js';
 import { DirectoryFile } from './directory-file.js';
 import { listTree } from './directory-listing.js';
-import { containerError, systemErrorCode } from './file-error.js';
+import { containerError } from './file-error.js';
 import { checkFileName } from './file-name.js';
 import { Folders } from './folders.js';
 
@@ -197,9 +198,4 @@ async function readUpTo(handle: FileHandle, offset: number, length: number): Pro
     filled += bytesRead;
   }
   return bytes;
-}
-
-function isMissing(error: unknown): boolean {
-  const code = systemErrorCode(error);
-  return code === 'ENOENT' || code === 'ENOTDIR';
 }

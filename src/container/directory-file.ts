@@ -4,8 +4,9 @@ import type { FileHandle } from 'node:fs/promises';
 import { link, rename, unlink } from 'node:fs/promises';
 import { dirname } from 'node:path';
 import { BackupError } from '../core/errors.js';
+import { systemErrorCode } from '../core/file-system.js';
 import type { BackupFile } from '../ports/backup-container.js';
-import { containerError, systemErrorCode } from './file-error.js';
+import { containerError } from './file-error.js';
 import type { Folders } from './folders.js';
 
 /** IOV_MAX: the kernel refuses a writev of more pieces. */

@@ -5,9 +5,9 @@ import { stat } from 'node:fs';
 import { opendir } from 'node:fs/promises';
 import { join } from 'node:path';
 import type { Clock } from '../core/clock.js';
+import { isMissing } from '../core/file-system.js';
 import type { ListedFile } from '../ports/backup-container.js';
 import { compareFileNames, fileNameProblem, isUnfinishedName } from './file-name.js';
-import { systemErrorCode } from './file-error.js';
 import { mergeSorted } from './merge-sorted.js';
 
 /** Names sorted at a time; a few milliseconds. */
@@ -55,7 +55,7 @@ async function readRuns(root: string, folder: string, prefix: string, clock: Clo
       await clock.yieldToHost();
     }
   } catch (error) {
-    if (!isGone(error)) throw error;
+    if (!isMissing(error)) throw error;
   }
   runs.push(run.sort(compareFileNames));
   return runs;
@@ -80,13 +80,8 @@ function sizeOf(path: string): Promise<number | undefined> {
   return new Promise((resolve, reject) => {
     stat(path, (error, stats) => {
       if (error === null) resolve(stats.size);
-      else if (isGone(error)) resolve(undefined);
+      else if (isMissing(error)) resolve(undefined);
       else reject(error);
     });
   });
-}
-
-function isGone(error: unknown): boolean {
-  const code = systemErrorCode(error);
-  return code === 'ENOENT' || code === 'ENOTDIR';
 }

@@ -1,12 +1,7 @@
 // The operating system's errors, as the port's.
 
 import { BackupError } from '../core/errors.js';
-
-/** The `code` of an error of the operating system; undefined for any other error. */
-export function systemErrorCode(error: unknown): string | undefined {
-  if (!(error instanceof Error) || !('code' in error) || !('syscall' in error)) return undefined;
-  return typeof error.code === 'string' ? error.code : undefined;
-}
+import { systemErrorCode } from '../core/file-system.js';
 
 /** The port's error for one of the system's. Any other error is passed through: the port's own, or a mistake in the code. */
 export function containerError(error: unknown, doing: string, name: string, container: string): unknown {
