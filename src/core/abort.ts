@@ -1,5 +1,7 @@
 // A child of an AbortSignal that can also be ended alone, and that leaves nothing behind at its parent.
 
+import { setMaxListeners } from 'node:events';
+
 /** The reason with which a scope ends its own signal: not an error, just the end of what was waited for. */
 export class ScopeEnded extends Error {
   constructor() {
@@ -15,6 +17,8 @@ export class AbortScope {
   readonly #onAbort = () => this.#controller.abort(this.#parent?.reason);
 
   constructor(parent?: AbortSignal) {
+    // A run has a dozen actors that all wait for one signal: no leak, as Node's default limit of 10 would have it.
+    setMaxListeners(0, this.#controller.signal);
     this.#parent = parent;
     if (parent?.aborted === true) this.#onAbort();
     else parent?.addEventListener('abort', this.#onAbort, { once: true });

@@ -6,7 +6,7 @@ import { BackupError, assert } from '../core/errors.js';
 import type { LogEpoch, Version } from '../core/version.js';
 import { logRouterTag, maxVersion } from '../core/version.js';
 import type { ProgressTransaction } from '../ports/progress-store.js';
-import { noopKey, ownerKey, registeredKey, EPOCH_KEY } from './keys.js';
+import { noopKey, ownerKey, registeredKey, EPOCH_KEY, PAUSED_KEY } from './keys.js';
 import type { JobFailure, JobProgress, JobRecord, StartedJob } from './records.js';
 import { decodeOwner, encodeEpoch, encodeOwner, encodeVersion, isActiveState } from './records.js';
 import * as store from './store-access.js';
@@ -40,6 +40,9 @@ export interface Claim {
   /** Inclusive: where the run begins (rule P12). */
   readonly startVersion: Version;
   readonly noopVersion: Version | undefined;
+  /** Inclusive: what earlier runs have recorded as stored. */
+  readonly savedVersion: Version | undefined;
+  readonly paused: boolean;
   readonly jobs: readonly ClaimedJob[];
   /** The tag of this old epoch is drained: nothing to do. */
   readonly done: boolean;
@@ -69,22 +72,23 @@ export async function claim(tx: ProgressTransaction, request: ClaimRequest): Pro
     jobs.push({ job, firstVersion, progress: recorded });
   }
   tx.set(ownerKey(run.epoch, run.tag), encodeOwner(run.runId));
-  return { startVersion, noopVersion, jobs, done };
+  const paused = (await tx.get(PAUSED_KEY)) !== undefined;
+  return { startVersion, noopVersion, savedVersion: progress?.savedVersion, paused, jobs, done };
 }
 
 /** A run that was recruited in an older epoch than the newest one does not claim. */
 async function checkEpoch(tx: ProgressTransaction, { run, recruitedEpoch, ...request }: ClaimRequest): Promise<void> {
   const newest = await store.readEpoch(tx);
-  if (newest === undefined) {
+  if (newest === undefined && run.epoch === recruitedEpoch) {
     // A store without any epoch is a new one, whose host starts its workers by itself: it announces the epoch with them.
     const { totalTags, startVersion } = request;
     tx.set(EPOCH_KEY, encodeEpoch({ epoch: recruitedEpoch, begin: startVersion, totalTags }));
-  } else if (newest.epoch > recruitedEpoch) {
+  } else if (newest !== undefined && newest.epoch > recruitedEpoch) {
     throw displaced(run, `epoch ${newest.epoch} has begun; this worker was recruited in epoch ${recruitedEpoch}`);
-  } else if (newest.epoch < recruitedEpoch) {
+  } else if (newest === undefined || newest.epoch < recruitedEpoch) {
     throw new BackupError(
       'EPOCH_NOT_ANNOUNCED',
-      `the progress store knows epochs up to ${newest.epoch}, the worker was recruited in ${recruitedEpoch}: call announceEpoch() before workers of a new epoch start`,
+      `the progress store knows ${newest === undefined ? 'no epoch' : `epochs up to ${newest.epoch}`}, the worker was recruited in ${recruitedEpoch}: call announceEpoch() before workers of a new epoch start`,
       { epoch: recruitedEpoch, tag: logRouterTag(run.tag) },
     );
   }

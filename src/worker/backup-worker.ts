@@ -88,6 +88,8 @@ export class BackupWorker extends EventEmitter<WorkerEvents> {
       throw error;
     } finally {
       scope.end();
+      // Every actor has settled. What is still queued stays in the log; its memory and permits go back.
+      this.#run?.queue.dropAll();
     }
   }
 

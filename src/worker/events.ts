@@ -1,6 +1,6 @@
 // What a worker tells its host: states, typed events and metrics.
 
-import { EventEmitter } from 'eventemitter3';
+import type { EventEmitter } from 'eventemitter3';
 import type { BackupError } from '../core/errors.js';
 import type { LogEpoch, Tag, Version } from '../core/version.js';
 

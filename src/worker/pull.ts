@@ -21,6 +21,8 @@ export async function pull(run: Run, signal: AbortSignal): Promise<void> {
     const begin = run.queue.end;
     const reply = await peek(run, begin, signal);
     try {
+      // The answer may have come in the very step in which the last job left (rule P22).
+      signal.throwIfAborted();
       run.noteCommitted(reply.minKnownCommittedVersion);
       if (reply.popped !== undefined && reply.popped >= begin)
         await passGap(run, begin, reply.popped, firstPeek, signal);
@@ -61,9 +63,13 @@ async function peek(run: Run, begin: Version, signal: AbortSignal): Promise<Peek
 async function enqueue(run: Run, reply: PeekReply, signal: AbortSignal): Promise<void> {
   const { queue, lock, options } = run;
   // After an accepted gap the reply may say nothing that is not known.
-  if (reply.end < queue.end && reply.batch.isEmpty) return reply.batch.release();
+  if (reply.end < queue.end && reply.batch.isEmpty) {
+    reply.batch.release();
+    return;
+  }
   const releaser = reply.batch.isEmpty ? undefined : await lock.take(reply.batch.byteLength, { signal });
   try {
+    signal.throwIfAborted();
     queue.push(reply.batch, reply.end, releaser);
   } catch (error) {
     releaser?.release();
@@ -83,6 +89,7 @@ async function passGap(
   signal: AbortSignal,
 ): Promise<void> {
   const facts = await run.transact('look for the reason of a gap', signal, (tx) => readGapFacts(tx, run.owner));
+  signal.throwIfAborted();
   const firstVersions = run.jobs.values().map((job) => job.firstVersion);
   if (run.rules.acceptGap({ popped, firstPeek, noopVersion: facts.noopVersion, firstVersions })) {
     if (popped >= run.queue.end) run.queue.skipTo(popped + 1n);

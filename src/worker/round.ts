@@ -54,6 +54,7 @@ function applySaved(run: Run, cutVersion: Version, written: ReadonlyMap<string, 
   }
   run.queue.dropThrough(cutVersion);
   run.savedVersion = cutVersion;
+  run.recordedVersion = cutVersion;
   run.rounds++;
   run.emit('saved', cutVersion);
   run.changed.fire();

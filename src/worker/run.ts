@@ -39,8 +39,10 @@ export class Run {
   readonly changed = new Trigger();
   readonly #setState: (state: WorkerState) => void;
 
-  /** Inclusive: stored and recorded. */
+  /** Inclusive: everything up to it is stored and recorded, or was before this run began. */
   savedVersion: Version;
+  /** Inclusive: what is recorded as stored, by this run or one before it; undefined: nothing yet. */
+  recordedVersion: Version | undefined;
   /** Inclusive: recorded as not to be stored. */
   noopVersion: Version | undefined;
   /** Inclusive; of the backup epoch. */
@@ -82,7 +84,9 @@ export class Run {
     this.jobs = new JobSet(this.router, () => this.#onNoJobLeft());
     this.retryPolicy = retryPolicyOf(options, (what, error, delay) => this.#onRetry(what, error, delay));
     this.savedVersion = claim.startVersion - 1n;
+    this.recordedVersion = claim.savedVersion;
     this.noopVersion = claim.noopVersion;
+    this.paused = claim.paused;
     for (const { job, firstVersion, progress } of claim.jobs) {
       this.jobs.join(job, firstVersion, progress, job.stopVersion);
       this.emit('jobJoined', job.uid, firstVersion);
@@ -95,7 +99,7 @@ export class Run {
 
   /** Inclusive: all that the store says may be forgotten (rule P5). */
   get poppableVersion(): Version {
-    return maxVersion(this.savedVersion, this.noopVersion ?? -1n);
+    return maxVersion(this.recordedVersion ?? -1n, this.noopVersion ?? -1n);
   }
 
   /** Whether no older epoch is unfinished. A log that never changes hands has no older epoch. */
@@ -157,7 +161,7 @@ export class Run {
 
   metrics(state: WorkerState): WorkerMetrics {
     const committed = this.minKnownCommittedVersion;
-    const stored = this.poppableVersion;
+    const stored = maxVersion(this.savedVersion, this.noopVersion ?? -1n);
     return {
       tag: this.options.tag,
       backupEpoch: this.options.backupEpoch,
