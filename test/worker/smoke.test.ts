@@ -24,7 +24,10 @@ describe('a worker from NOOP mode to a job and back', () => {
     await clock.advance(15_000);
     expect((await operator.status('job')).state).toBe('Completed');
     expect(workers.map(({ worker }) => worker.state)).toEqual(['NOOPMode.Waiting', 'NOOPMode.Waiting']);
-    expect(await Promise.all(workers.map((worker) => worker.stop()))).toEqual([{ outcome: 'stopped' }, { outcome: 'stopped' }]);
+    expect(await Promise.all(workers.map((worker) => worker.stop()))).toEqual([
+      { outcome: 'stopped' },
+      { outcome: 'stopped' },
+    ]);
     expect(clock.pendingTimers).toBe(0);
   });
 });

@@ -1,10 +1,12 @@
 // A small world for worker tests: a log, a store and containers in memory, a clock that stands still, and workers that run in it.
 
 import { utf8 } from '../../src/core/bytes.js';
+import type { Random } from '../../src/core/clock.js';
 import { BackupError } from '../../src/core/errors.js';
 import type { Mutation } from '../../src/core/mutation.js';
 import { logRouterTag, type Version } from '../../src/core/version.js';
 import { MemoryContainer } from '../../src/container/memory-container.js';
+import { decodeLogFile } from '../../src/format/fdb/log-file-decoder.js';
 import { parseLogFileName, type LogFileDescriptor } from '../../src/format/fdb/names.js';
 import { BackupOperator } from '../../src/job/operator.js';
 import { announceEpoch } from '../../src/job/recruiter-transactions.js';
@@ -15,6 +17,7 @@ import { MemoryProgressStore } from '../../src/progress/memory-progress-store.js
 import { ManualClock } from '../../src/testing/manual-clock.js';
 import { MemoryLog } from '../../src/testing/memory-log.js';
 import { BackupWorker, type WorkerResult } from '../../src/worker/backup-worker.js';
+import type { FileWritten, WorkerEvents, WorkerState } from '../../src/worker/events.js';
 import type { WorkerKnobs } from '../../src/worker/options.js';
 
 export interface StartOptions extends WorkerKnobs {
@@ -25,12 +28,18 @@ export interface StartOptions extends WorkerKnobs {
   readonly totalTags?: number;
   readonly log?: LogSource;
   readonly store?: ProgressStore;
+  readonly random?: Random;
+  readonly openContainer?: (url: string) => BackupContainer | Promise<BackupContainer>;
 }
 
 /** A worker that runs: `result` settles when it ends. */
 export interface Running {
   readonly worker: BackupWorker;
   readonly result: Promise<WorkerResult>;
+  /** Every state since it started, in order. */
+  readonly states: readonly WorkerState[];
+  /** Every event but `metrics`, in order: "saved 12", "jobJoined job 11" … */
+  readonly events: readonly string[];
   /** undefined while it runs. */
   outcome(): WorkerResult | { outcome: 'failed'; error: unknown } | undefined;
   stop(): Promise<WorkerResult>;
@@ -89,6 +98,9 @@ export class World {
       ...rest,
     });
     const stop = new AbortController();
+    const states: WorkerState[] = [worker.state];
+    worker.on('state', (state) => states.push(state));
+    const events = recordEvents(worker);
     const result = worker.run({ signal: stop.signal });
     let outcome: ReturnType<Running['outcome']>;
     result.then(
@@ -100,6 +112,8 @@ export class World {
     return {
       worker,
       result,
+      states,
+      events,
       outcome: () => outcome,
       stop: () => {
         stop.abort(new BackupError('INVALID_STATE', 'stopped by the test'));
@@ -150,11 +164,61 @@ export class World {
     return (await this.files(uid)).map(({ tag, begin, end }) => `${tag}:[${begin}, ${end})`);
   }
 
+  /** "tag/version/subsequence/key=value" of every mutation in a job's log files; one that is in two files is named twice. */
+  async mutations(uid: string, url = `memory:${uid}`): Promise<string[]> {
+    const found: string[] = [];
+    for await (const { name, size } of this.container(url).listFiles('plogs/')) {
+      const file = parseLogFileName(name);
+      if (file === undefined) continue;
+      const bytes = await this.container(url).readFile(name, 0, size);
+      for (const { version, subsequence, mutation } of decodeLogFile(bytes, { ...file, name })) {
+        const [key, value] = [mutation.param1, mutation.param2].map((param) => new TextDecoder().decode(param));
+        found.push(`${file.tag}/${version}/${subsequence}/${key}=${value}`);
+      }
+    }
+    return found;
+  }
+
+  /** The JSON that the store holds under a key; undefined: none. */
+  record(key: string): Record<string, unknown> | undefined {
+    const entry = this.store.entries().find((candidate) => candidate.key === key);
+    if (entry === undefined) return undefined;
+    return JSON.parse(new TextDecoder().decode(entry.value)) as Record<string, unknown>;
+  }
+
+  /** Puts JSON under a key, as another process would. */
+  async write(key: string, value: Record<string, unknown>): Promise<void> {
+    await this.store.transact(async (tx) => tx.set(key, utf8(JSON.stringify(value))));
+  }
+
   /** Stops whatever still runs. Call it at the end of every test; failures of workers that the test did not look at are not its concern. */
   async end(): Promise<void> {
     for (const stop of this.#stops) stop.abort(new BackupError('INVALID_STATE', 'the test has ended'));
     await Promise.allSettled(this.#results);
   }
+}
+
+const RECORDED_EVENTS = [
+  ...['fileWritten', 'saved', 'popped', 'noop', 'jobJoined', 'jobLeft', 'jobFailed', 'jobStarted', 'jobCompleted'],
+  ...['largeRecord', 'paused', 'displaced', 'retry'],
+] as (keyof WorkerEvents)[];
+
+function recordEvents(worker: BackupWorker): string[] {
+  const events: string[] = [];
+  for (const name of RECORDED_EVENTS) {
+    worker.on(name, (...values: unknown[]) => {
+      events.push([name, ...values.map(eventText)].join(' '));
+    });
+  }
+  return events;
+}
+
+function eventText(value: unknown): string {
+  if (value instanceof BackupError) return value.code;
+  if (value instanceof Error) return value.message;
+  if (typeof value !== 'object' || value === null) return String(value);
+  const file = value as FileWritten;
+  return `${file.jobUid}:[${file.begin}, ${file.end})`;
 }
 
 /** "key" or "key=value" */
