@@ -1,0 +1,118 @@
+// Every file is checked at the moment at which it becomes visible: it must say exactly what the database has committed in the versions that it claims.
+
+import { equalBytes, printableBytes } from '../../core/bytes.js';
+import { minVersion } from '../../core/version.js';
+import type { SimCoverage } from './coverage.js';
+import type { ExpectedRecord, SimHistory } from './history.js';
+import type { JobBook } from './job-book.js';
+import type { NamedLogFile } from './read-log-file.js';
+import { parseLogName, readLogRecords } from './read-log-file.js';
+import type { SimContainers } from './sim-container.js';
+import type { SimLog } from './sim-log.js';
+import type { SimVerdict } from './verdict.js';
+
+export interface FileCheckParts {
+  readonly containers: SimContainers;
+  readonly history: SimHistory;
+  readonly log: SimLog;
+  readonly jobs: JobBook;
+  readonly coverage: SimCoverage;
+  readonly verdict: SimVerdict;
+}
+
+export function checkFiles(parts: FileCheckParts): void {
+  parts.containers.onFile(({ url, name, bytes }) => {
+    if (!name.startsWith('plogs/')) return;
+    const file = parseLogName(name);
+    if (file === undefined) {
+      parts.verdict.fail('file name', `${url} ${name} is no name of a log file`);
+      return;
+    }
+    checkPlace(parts, url, name, file);
+    checkContent(parts, url, name, file, bytes);
+    parts.coverage.add(url, file.tag, file.begin, file.end);
+  });
+}
+
+/** The file must lie within its epoch, and below what is committed. */
+function checkPlace(
+  { log, history, jobs, verdict }: FileCheckParts,
+  url: string,
+  name: string,
+  file: NamedLogFile,
+): void {
+  const job = jobs.byUrl(url);
+  const epoch = log.allEpochs.find(({ begin, end }) => begin <= file.begin && (end === undefined || file.begin < end));
+  verdict.expect(file.begin < file.end, 'file name', () => `${name} is empty or backwards`);
+  const fits =
+    file.totalTags === epoch?.totalTags &&
+    file.tag < file.totalTags &&
+    (epoch.end === undefined || file.end <= epoch.end);
+  verdict.expect(
+    fits,
+    'file within its epoch (P14)',
+    () =>
+      `${url} ${name} does not fit into epoch ${epoch?.epoch} [${epoch?.begin}, ${epoch?.end ?? '…'}) of ${epoch?.totalTags} tags`,
+  );
+  verdict.expect(
+    file.end <= history.committed + 1n,
+    'nothing above the committed version (P14)',
+    () => `${url} ${name} ends above the committed version ${history.committed}`,
+  );
+  const begins = job !== undefined && file.begin >= job.startVersion;
+  verdict.expect(
+    begins,
+    'file not below the start version',
+    () => `${url} ${name} begins below the job's start version ${job?.startVersion}`,
+  );
+}
+
+function checkContent(parts: FileCheckParts, url: string, name: string, file: NamedLogFile, bytes: Uint8Array): void {
+  const { history, jobs, verdict } = parts;
+  // What is not committed has no truth to be held against yet.
+  const expected = history.records(
+    file.tag,
+    jobs.byUrl(url)?.ranges ?? [],
+    file.begin,
+    minVersion(file.end, history.committed + 1n),
+  );
+  let records: ExpectedRecord[];
+  try {
+    records = readLogRecords(bytes, file.blockSize);
+  } catch (error) {
+    verdict.fail('file content', `${url} ${name} cannot be read: ${String(error)}`);
+    return;
+  }
+  const difference = firstDifference(records, expected);
+  verdict.expect(difference === undefined, 'file content', () => `${url} ${name}: ${difference}`);
+}
+
+export function firstDifference(
+  actual: readonly ExpectedRecord[],
+  expected: readonly ExpectedRecord[],
+): string | undefined {
+  for (let i = 0; i < Math.max(actual.length, expected.length); i++) {
+    const left = actual[i];
+    const right = expected[i];
+    if (left === undefined || right === undefined || !sameRecord(left, right)) {
+      return `record ${i} of ${actual.length} is ${describeRecord(left)}, the database committed ${describeRecord(right)}`;
+    }
+  }
+  return undefined;
+}
+
+function sameRecord(a: ExpectedRecord, b: ExpectedRecord): boolean {
+  return (
+    a.version === b.version &&
+    a.subsequence === b.subsequence &&
+    a.mutation.type === b.mutation.type &&
+    equalBytes(a.mutation.param1, b.mutation.param1) &&
+    equalBytes(a.mutation.param2, b.mutation.param2)
+  );
+}
+
+function describeRecord(record: ExpectedRecord | undefined): string {
+  if (record === undefined) return 'missing';
+  const { version, subsequence, mutation } = record;
+  return `${version}.${subsequence} type ${mutation.type} (${printableBytes(mutation.param1)}, ${printableBytes(mutation.param2)})`;
+}

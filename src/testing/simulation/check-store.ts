@@ -1,0 +1,199 @@
+// What may be recorded, checked at the moment of each commit: progress only over what files hold, NOOP only without jobs, done only when drained.
+
+import type { LogEpoch, Version } from '../../core/version.js';
+import { maxVersion, minVersion } from '../../core/version.js';
+import {
+  DONE_PREFIX,
+  NOOP_PREFIX,
+  PROGRESS_PREFIX,
+  REGISTERED_PREFIX,
+  STARTED_KEY,
+  noopKey,
+  progressKey,
+  registeredKey,
+} from '../../job/keys.js';
+import type { JobRecord } from '../../job/records.js';
+import { decodeProgress, decodeStarted, decodeVersion, isActiveState } from '../../job/records.js';
+import type { LogEpochInfo } from '../../ports/log-source.js';
+import type { FileCheckParts } from './check-files.js';
+import type { SimHits } from './hits.js';
+import type { SimStore } from './sim-store.js';
+
+type Values = ReadonlyMap<string, Uint8Array>;
+
+export interface StoreCheckParts extends FileCheckParts {
+  readonly store: SimStore;
+  readonly hits: SimHits;
+}
+
+export function checkStore(parts: StoreCheckParts): void {
+  const { store, hits } = parts;
+  store.onCommit(({ writes, before, after }) => {
+    for (const [key, value] of writes) {
+      if (value === undefined) continue;
+      if (key.startsWith(PROGRESS_PREFIX)) checkProgress(parts, key, before, after);
+      else if (key.startsWith(NOOP_PREFIX)) checkNoop(parts, key, before, after);
+      else if (key.startsWith(REGISTERED_PREFIX)) checkRegistered(parts, key, before, after);
+      else if (key.startsWith(DONE_PREFIX)) checkDone(parts, key, after);
+    }
+  });
+  parts.jobs.onChange((job, before) => {
+    if (job.state !== before?.state) hits.add(`job: ${job.state}`);
+    checkJob(parts, job, before);
+  });
+}
+
+/** P4, P14: saved means that for every active job files hold everything from its firstVersion on. */
+function checkProgress(parts: StoreCheckParts, key: string, before: Values, after: Values): void {
+  const { verdict, log } = parts;
+  const { epoch, tag } = placeOf(key);
+  const progress = decodeProgress(key, after.get(key) as Uint8Array);
+  const old = before.get(key);
+  const { savedVersion } = progress;
+  verdict.expect(
+    savedVersion <= log.minKnownCommitted(epoch),
+    'saved version is committed (P14)',
+    () => `${key} says ${savedVersion}, committed is ${log.minKnownCommitted(epoch)}`,
+  );
+  verdict.expect(
+    old === undefined || decodeProgress(key, old).savedVersion <= savedVersion,
+    'saved version never goes back (P4)',
+    () => `${key} goes back to ${savedVersion}`,
+  );
+  for (const { uid } of activeJobs(after))
+    expectCovered(parts, after, uid, epoch, tag, savedVersion, `saved at ${savedVersion} (P4)`);
+  parts.hits.add('store: progress saved');
+}
+
+/** P6 */
+function checkNoop(parts: StoreCheckParts, key: string, before: Values, after: Values): void {
+  const { verdict, log } = parts;
+  const { epoch } = placeOf(key);
+  const version = decodeVersion(key, after.get(key) as Uint8Array);
+  const old = before.get(key);
+  verdict.expect(activeJobs(after).length === 0, 'no NOOP while a job is active (P6)', () => `${key} says ${version}`);
+  verdict.expect(
+    version <= log.minKnownCommitted(epoch),
+    'NOOP only up to the committed version (P6, P14)',
+    () => `${key} says ${version}, committed is ${log.minKnownCommitted(epoch)}`,
+  );
+  verdict.expect(
+    old === undefined || decodeVersion(key, old) <= version,
+    'NOOP never goes back (P6)',
+    () => `${key} goes back to ${version}`,
+  );
+  parts.hits.add('store: noop recorded');
+}
+
+/** P2: from its firstVersion on the job's messages are all still there to be stored. */
+function checkRegistered(parts: StoreCheckParts, key: string, before: Values, after: Values): void {
+  const { verdict, log } = parts;
+  const { epoch, tag, uid } = placeOf(key);
+  const firstVersion = decodeVersion(key, after.get(key) as Uint8Array);
+  const old = before.get(key);
+  const job = parts.jobs.byUid(uid);
+  verdict.expect(
+    job !== undefined && firstVersion >= job.startVersion,
+    'firstVersion is not below the start version (P2)',
+    () => `${key} says ${firstVersion}`,
+  );
+  verdict.expect(
+    old === undefined || decodeVersion(key, old) === firstVersion,
+    'firstVersion is fixed once (P2)',
+    () => `${key} changes to ${firstVersion}`,
+  );
+  const popped = old === undefined ? log.popped(epoch, tag) : undefined;
+  const info = log.allEpochs.find((entry) => entry.epoch === epoch);
+  verdict.expect(
+    popped === undefined || firstVersion > popped || (info?.end !== undefined && firstVersion >= info.end),
+    'firstVersion lies above what the log has discarded (P2)',
+    () => `${key} says ${firstVersion}, discarded up to ${popped}`,
+  );
+  parts.hits.add('store: job registered');
+}
+
+/** P11: nothing of a drained epoch is missing for a job that is registered there. */
+function checkDone(parts: StoreCheckParts, key: string, after: Values): void {
+  const { epoch, tag } = placeOf(key);
+  const info = parts.log.allEpochs.find((entry) => entry.epoch === epoch);
+  if (info?.end === undefined) {
+    parts.verdict.fail('only an old epoch is done (P11)', key);
+    return;
+  }
+  parts.hits.add('store: old epoch done');
+  for (const { uid } of activeJobs(after))
+    expectCovered(parts, after, uid, epoch, tag, info.end - 1n, `epoch ${epoch} is done (P11)`);
+}
+
+/** P3, P8 */
+function checkJob(parts: StoreCheckParts, job: JobRecord, before: JobRecord | undefined): void {
+  const { verdict, log, coverage } = parts;
+  verdict.expect(
+    before === undefined || isActiveState(before.state) || before.state === job.state,
+    'a final state is final',
+    () => `job ${job.uid} goes from ${before?.state} to ${job.state}`,
+  );
+  if (job.state !== 'Completed' || before?.state === 'Completed') return;
+  const stopVersion = job.stopVersion ?? -1n;
+  for (const epoch of log.allEpochs) {
+    const begin = maxVersion(epoch.begin, job.completeFrom ?? 0n);
+    const end = epoch.end === undefined ? stopVersion + 1n : minVersion(epoch.end, stopVersion + 1n);
+    for (let tag = 0; tag < epoch.totalTags; tag++) {
+      const gap = coverage.firstGap(job.url, tag, begin, end);
+      verdict.expect(
+        gap === undefined,
+        'a completed job is complete (P8)',
+        () => `job ${job.uid}, stopped at ${stopVersion}: nothing holds ${gap} of epoch ${epoch.epoch}, tag ${tag}`,
+      );
+    }
+  }
+}
+
+function expectCovered(
+  parts: StoreCheckParts,
+  values: Values,
+  uid: string,
+  epoch: LogEpoch,
+  tag: number,
+  upTo: Version,
+  claim: string,
+): void {
+  const key = registeredKey(uid, epoch, tag);
+  const registered = values.get(key);
+  const job = parts.jobs.byUid(uid);
+  if (registered === undefined || job === undefined) return;
+  const stopped = job.stopVersion === undefined ? upTo : minVersion(upTo, job.stopVersion);
+  const gap = parts.coverage.firstGap(job.url, tag, decodeVersion(key, registered), stopped + 1n);
+  parts.verdict.expect(
+    gap === undefined,
+    'recorded versions are stored',
+    () => `epoch ${epoch}, tag ${tag} ${claim}, but no file of job ${uid} holds ${gap}`,
+  );
+}
+
+/** Inclusive: what the store says may be forgotten of this tag (P4, P6, P23). */
+export function recordedVersion(
+  values: Values,
+  epochs: readonly LogEpochInfo[],
+  epoch: LogEpoch,
+  tag: number,
+): Version {
+  const info = epochs.find((entry) => entry.epoch === epoch);
+  const noop = values.get(noopKey(epoch, tag));
+  let recorded = maxVersion((info?.begin ?? 0n) - 1n, noop === undefined ? -1n : decodeVersion('noop', noop));
+  for (const other of epochs) {
+    if (other.epoch > epoch || other.totalTags !== info?.totalTags) continue;
+    const progress = values.get(progressKey(other.epoch, tag));
+    if (progress !== undefined) recorded = maxVersion(recorded, decodeProgress('progress', progress).savedVersion);
+  }
+  return recorded;
+}
+
+export function activeJobs(values: Values): { readonly uid: string }[] {
+  return decodeStarted(STARTED_KEY, values.get(STARTED_KEY));
+}
+
+function placeOf(key: string): { uid: string; epoch: LogEpoch; tag: number } {
+  const parts = key.split('/');
+  return { uid: parts[1] ?? '', epoch: Number(parts.at(-2)), tag: Number(parts.at(-1)) };
+}

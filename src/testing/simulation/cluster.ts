@@ -1,0 +1,79 @@
+// Everything that a simulated run is made of, put together, with the checks that watch it all the time.
+
+import type { BackupContainer } from '../../ports/backup-container.js';
+import type { Version } from '../../core/version.js';
+import { DONE_PREFIX } from '../../job/keys.js';
+import { checkFiles } from './check-files.js';
+import { checkPops, oldestUnfinished } from './check-pops.js';
+import type { StoreCheckParts } from './check-store.js';
+import { checkStore } from './check-store.js';
+import { SimCoverage } from './coverage.js';
+import { SimFaults } from './faults.js';
+import { SimHistory } from './history.js';
+import { SimHits } from './hits.js';
+import { JobBook } from './job-book.js';
+import type { SimProcess, SimWorld } from './process.js';
+import { SimRandom } from './random.js';
+import { SimScheduler } from './scheduler.js';
+import { SimContainers } from './sim-container.js';
+import { SimLog } from './sim-log.js';
+import { SimStore } from './sim-store.js';
+import { SimTrace } from './trace.js';
+import { SimVerdict } from './verdict.js';
+
+/** Milliseconds until the log system has noticed what the store says of drained epochs, at most. */
+const OLDEST_EPOCH_DELAY_MS = 60;
+
+export class SimCluster implements StoreCheckParts {
+  readonly world: SimWorld;
+  readonly history: SimHistory;
+  readonly log: SimLog;
+  readonly store: SimStore;
+  readonly containers: SimContainers;
+  readonly jobs: JobBook;
+  readonly coverage = new SimCoverage();
+  readonly verdict: SimVerdict;
+  readonly hits = new SimHits();
+  /** The first version that the database may write. */
+  readonly firstVersion: Version;
+
+  constructor(seed: number, trace: boolean) {
+    const random = new SimRandom(seed);
+    const scheduler = new SimScheduler(random);
+    const faults = new SimFaults(random, this.hits);
+    this.world = { scheduler, random, faults, hits: this.hits, trace: new SimTrace(trace, () => scheduler.now) };
+    this.verdict = new SimVerdict(this.world.trace, () => scheduler.now);
+    // 99,999,999,9xx: the first folder's end is near.
+    this.firstVersion = random.pick([1n, 1n, 1_000n, 99_999_999_950n]);
+    this.history = new SimHistory(this.firstVersion);
+    this.store = new SimStore(this.world);
+    this.jobs = new JobBook(this.store);
+    this.containers = new SimContainers(this.world);
+    this.log = new SimLog(this.world, this.history, {
+      epoch: random.int(1, 3),
+      begin: this.firstVersion,
+      totalTags: random.int(1, 4),
+    });
+    checkFiles(this);
+    checkStore(this);
+    checkPops(this);
+    this.store.onCommit(({ writes }) => {
+      if ([...writes.keys()].some((key) => key.startsWith(DONE_PREFIX))) this.lookForDrainedEpochs();
+    });
+  }
+
+  openContainer(process: SimProcess, url: string): Promise<BackupContainer> {
+    return this.containers.open(process, url);
+  }
+
+  /** The log system learns from the store which epochs are drained; drained ones are forgotten some time later. */
+  lookForDrainedEpochs(): void {
+    const { scheduler, random } = this.world;
+    scheduler.schedule(random.between(0, OLDEST_EPOCH_DELAY_MS), () => {
+      this.log.setOldestBackupEpoch(oldestUnfinished(this.log.allEpochs, this.store.values));
+      scheduler.schedule(random.between(0, 10 * OLDEST_EPOCH_DELAY_MS), () => {
+        this.log.forgetBefore(oldestUnfinished(this.log.allEpochs, this.store.values));
+      });
+    });
+  }
+}

@@ -1,0 +1,138 @@
+// How badly the world behaves in one run. Every seed draws its own mixture, and leaves some faults out altogether: a world in which everything goes wrong at once
+// seldom gets far enough to go wrong in an interesting way.
+
+import type { SimHits } from './hits.js';
+import type { SimRandom } from './random.js';
+
+/** What a call to the outside world is made to. */
+export type CallKind = 'log' | 'store' | 'container';
+
+/** Probabilities per call, unless said otherwise. */
+export interface FaultRates {
+  /** An answer takes as long as `slowCallMs` instead of a few milliseconds. */
+  readonly slow: number;
+  readonly slowCallMs: number;
+  /** The call fails before it has had any effect. */
+  readonly failBefore: Readonly<Record<CallKind, number>>;
+  /** The call takes effect and then reports a failure: its outcome is unknown. */
+  readonly failAfter: Readonly<Record<CallKind, number>>;
+  /** The process dies, before or after the effect; the answer never arrives. */
+  readonly kill: number;
+  /** The process stands still from here on, for longer than any timeout, and then goes on. */
+  readonly freeze: number;
+  /** A watch resolves without a change. */
+  readonly watchEarly: number;
+  /** A watch never resolves: polling must save the day. */
+  readonly watchNever: number;
+  /** A peek's reply ends before it must, or is empty. */
+  readonly shortPeek: number;
+  /** A write to a container hangs for long and then fails. */
+  readonly hang: number;
+  /** Milliseconds by which notices of the log system's state are late, at most. */
+  readonly noticeDelayMs: number;
+  /** A transaction reads only after a pause. */
+  readonly slowRead: number;
+}
+
+const CALM: FaultRates = {
+  slow: 0,
+  slowCallMs: 0,
+  failBefore: { log: 0, store: 0, container: 0 },
+  failAfter: { log: 0, store: 0, container: 0 },
+  kill: 0,
+  freeze: 0,
+  watchEarly: 0,
+  watchNever: 0,
+  shortPeek: 0,
+  hang: 0,
+  noticeDelayMs: 5,
+  slowRead: 0.1,
+};
+
+export function drawFaultRates(random: SimRandom): FaultRates {
+  const maybe = (most: number) => (random.chance(0.55) ? random.between(0, most) : 0);
+  return {
+    slow: maybe(0.12),
+    slowCallMs: random.between(30, 400),
+    failBefore: { log: maybe(0.08), store: maybe(0.08), container: maybe(0.12) },
+    failAfter: { log: maybe(0.05), store: maybe(0.12), container: maybe(0.08) },
+    kill: maybe(0.012),
+    freeze: maybe(0.008),
+    watchEarly: maybe(0.2),
+    watchNever: random.chance(0.2) ? 1 : maybe(0.4),
+    shortPeek: maybe(0.3),
+    hang: maybe(0.03),
+    noticeDelayMs: random.pick([5, 60, 400]),
+    slowRead: random.pick([0, 0.1, 0.4]),
+  };
+}
+
+/** What becomes of one call. */
+export interface CallPlan {
+  /** Milliseconds until it takes effect. */
+  readonly before: number;
+  /** Milliseconds from there until its answer arrives. */
+  readonly after: number;
+  readonly failure: 'none' | 'before' | 'after';
+  readonly peril: 'none' | 'kill before' | 'kill after' | 'freeze';
+}
+
+export class SimFaults {
+  readonly #random: SimRandom;
+  readonly #hits: SimHits;
+  #rates: FaultRates;
+
+  constructor(random: SimRandom, hits: SimHits, rates: FaultRates = drawFaultRates(random)) {
+    this.#random = random;
+    this.#hits = hits;
+    this.#rates = rates;
+  }
+
+  get rates(): FaultRates {
+    return this.#rates;
+  }
+
+  get stopped(): boolean {
+    return this.#rates === CALM;
+  }
+
+  /** From now on nothing goes wrong any more. */
+  stop(): void {
+    this.#rates = CALM;
+  }
+
+  plan(kind: CallKind): CallPlan {
+    const random = this.#random;
+    const rates = this.#rates;
+    const failure = random.chance(rates.failBefore[kind])
+      ? 'before'
+      : random.chance(rates.failAfter[kind])
+        ? 'after'
+        : 'none';
+    if (failure !== 'none') this.#hits.add(`fault: ${kind} call fails ${failure} its effect`);
+    return { before: this.latency(), after: random.chance(0.3) ? this.latency() : 0, failure, peril: this.#peril() };
+  }
+
+  /** Milliseconds of one way of a call; quite often none. */
+  latency(): number {
+    const random = this.#random;
+    if (random.chance(this.#rates.slow)) {
+      this.#hits.add('fault: slow call');
+      return random.between(0, this.#rates.slowCallMs);
+    }
+    return random.chance(0.25) ? 0 : random.between(0, 6);
+  }
+
+  /** Counts as a fault that happened when it is true. */
+  strikes(fault: 'watchEarly' | 'watchNever' | 'shortPeek' | 'hang' | 'slowRead'): boolean {
+    const struck = this.#random.chance(this.#rates[fault]);
+    if (struck) this.#hits.add(`fault: ${fault}`);
+    return struck;
+  }
+
+  #peril(): CallPlan['peril'] {
+    const random = this.#random;
+    if (random.chance(this.#rates.kill)) return random.chance(0.4) ? 'kill before' : 'kill after';
+    return random.chance(this.#rates.freeze) ? 'freeze' : 'none';
+  }
+}

@@ -1,0 +1,165 @@
+// A backup container of a simulated cluster: writes fail before, while or after they take effect, are slow, hang and then fail. What is not finished is seen by nobody.
+
+import { BackupError } from '../../core/errors.js';
+import type { BackupContainer, BackupFile, ListedFile, WriteFileOptions } from '../../ports/backup-container.js';
+import type { SimProcess, SimWorld } from './process.js';
+
+/** Called when a file becomes visible. */
+export type FileObserver = (file: { url: string; name: string; bytes: Uint8Array; process: SimProcess }) => void;
+
+/** `down` fails every call for now; `gone` fails every call for good. */
+export type ContainerHealth = 'fine' | 'down' | 'gone';
+
+const HANG_MS = { least: 100, most: 900 };
+
+/** All containers of a run, by URL. */
+export class SimContainers {
+  readonly #world: SimWorld;
+  readonly #observers: FileObserver[] = [];
+  readonly #files = new Map<string, Map<string, Uint8Array>>();
+  readonly #health = new Map<string, ContainerHealth>();
+
+  constructor(world: SimWorld) {
+    this.#world = world;
+  }
+
+  onFile(observer: FileObserver): void {
+    this.#observers.push(observer);
+  }
+
+  setHealth(url: string, health: ContainerHealth): void {
+    this.#world.trace.add('container', `${url} is ${health}`);
+    this.#world.hits.add(`fault: container ${health}`);
+    this.#health.set(url, health);
+  }
+
+  health(url: string): ContainerHealth {
+    return this.#health.get(url) ?? 'fine';
+  }
+
+  /** What a process gets from `openContainer`. */
+  open(process: SimProcess, url: string): Promise<BackupContainer> {
+    return Promise.resolve(this.#client(process, url));
+  }
+
+  /** The finished files, by name: for the oracle. */
+  files(url: string): ReadonlyMap<string, Uint8Array> {
+    return this.#files.get(url) ?? new Map<string, Uint8Array>();
+  }
+
+  /** A container that only reads, never fails and takes no time: for the oracle. */
+  reader(url: string): BackupContainer {
+    const refuse = () => Promise.reject(new BackupError('INVALID_STATE', 'the oracle writes nothing'));
+    return {
+      url,
+      create: refuse,
+      exists: () => Promise.resolve(this.#files.has(url)),
+      writeFile: refuse,
+      readFile: (name, offset, length) => Promise.resolve(this.#read(url, name, offset, length)),
+      listFiles: (prefix) => yieldAll(this.#list(url, prefix)),
+      deleteFile: refuse,
+    };
+  }
+
+  #client(process: SimProcess, url: string): BackupContainer {
+    const call = <T>(what: string, effect: () => T) => this.#call(process, url, what, effect);
+    return {
+      url,
+      create: () => call('create', () => void this.#folder(url)),
+      exists: () => call('exists', () => this.#files.has(url)),
+      writeFile: (name, options) => call(`open ${name}`, () => this.#writer(process, url, name, options)),
+      readFile: (name, offset, length) => call(`read ${name}`, () => this.#read(url, name, offset, length)),
+      listFiles: (prefix) => yieldAll(call(`list ${prefix}`, () => this.#list(url, prefix))),
+      deleteFile: (name) => call(`delete ${name}`, () => void this.#files.get(url)?.delete(name)),
+    };
+  }
+
+  async #call<T>(process: SimProcess, url: string, what: string, effect: () => T): Promise<T> {
+    const { faults, random } = this.#world;
+    if (faults.strikes('hang')) {
+      await process.clock.sleep(random.between(HANG_MS.least, HANG_MS.most));
+      throw unavailable(url, 'hung');
+    }
+    return process.call(
+      'container',
+      `${url} ${what}`,
+      () => this.#healthy(url, effect),
+      () => unavailable(url, 'failed'),
+    );
+  }
+
+  #healthy<T>(url: string, effect: () => T): T {
+    const health = this.health(url);
+    if (health === 'down') throw unavailable(url, 'is down');
+    if (health === 'gone')
+      throw new BackupError('CONTAINER_UNAVAILABLE', `${url} is gone for good`, { container: url });
+    return effect();
+  }
+
+  #writer(process: SimProcess, url: string, name: string, options?: WriteFileOptions): BackupFile {
+    const pieces: Uint8Array[] = [];
+    let state: 'open' | 'finished' | 'aborted' = 'open';
+    const checkOpen = () => {
+      if (state !== 'open') throw new BackupError('INVALID_STATE', `${name} is ${state}`, { file: name });
+    };
+    return {
+      name,
+      append: (chunks) =>
+        this.#call(process, url, `append ${name}`, () => {
+          checkOpen();
+          // The memory is the writer's again as soon as this has resolved.
+          for (const chunk of chunks) pieces.push(chunk.slice());
+        }),
+      finish: () =>
+        this.#call(process, url, `finish ${name}`, () => {
+          checkOpen();
+          state = 'finished';
+          this.#publish(process, url, name, Buffer.concat(pieces), options);
+        }),
+      abort: () => {
+        if (state === 'open') state = 'aborted';
+        return Promise.resolve();
+      },
+    };
+  }
+
+  #publish(process: SimProcess, url: string, name: string, bytes: Uint8Array, options?: WriteFileOptions): void {
+    const folder = this.#folder(url);
+    if (options?.exclusive === true && folder.has(name))
+      throw new BackupError('FILE_EXISTS', `${name} exists`, { file: name });
+    process.note(`FILE ${url} ${name} ${bytes.length} bytes`);
+    folder.set(name, bytes);
+    for (const observer of this.#observers) observer({ url, name, bytes, process });
+  }
+
+  #folder(url: string): Map<string, Uint8Array> {
+    let folder = this.#files.get(url);
+    if (folder === undefined) {
+      folder = new Map();
+      this.#files.set(url, folder);
+    }
+    return folder;
+  }
+
+  #read(url: string, name: string, offset: number, length: number): Uint8Array {
+    const bytes = this.#files.get(url)?.get(name);
+    if (bytes === undefined)
+      throw new BackupError('FILE_NOT_FOUND', `${url} has no file ${name}`, { file: name, container: url });
+    return bytes.slice(offset, offset + length);
+  }
+
+  #list(url: string, prefix: string): ListedFile[] {
+    return [...(this.#files.get(url) ?? [])]
+      .filter(([name]) => name.startsWith(prefix))
+      .map(([name, bytes]) => ({ name, size: bytes.length }))
+      .sort((a, b) => (a.name < b.name ? -1 : 1));
+  }
+}
+
+async function* yieldAll(files: readonly ListedFile[] | Promise<readonly ListedFile[]>): AsyncGenerator<ListedFile> {
+  yield* await files;
+}
+
+function unavailable(url: string, why: string): BackupError {
+  return new BackupError('CONTAINER_UNAVAILABLE', `${url} ${why}`, { container: url, retryable: true });
+}

@@ -1,0 +1,139 @@
+// The people who run the backup: they submit jobs, pause and resume, discontinue and abort, and try again when a call fails.
+
+import { BackupError } from '../../core/errors.js';
+import type { KeyRange } from '../../core/key-range.js';
+import { utf8 } from '../../core/bytes.js';
+import type { Version } from '../../core/version.js';
+import { jobKey } from '../../job/keys.js';
+import { BackupOperator } from '../../job/operator.js';
+import type { SimCluster } from './cluster.js';
+import { SimProcess } from './process.js';
+import { describeError } from './trace.js';
+
+export interface SimJobPlan {
+  readonly uid: string;
+  readonly url: string;
+  readonly ranges: readonly KeyRange[];
+  readonly startVersion: Version;
+  readonly logOnly: boolean;
+  /** Virtual ms. */
+  readonly submitAt: number;
+  readonly end: 'never' | 'discontinue' | 'abort';
+  readonly endAt: number;
+}
+
+export class SimOperator {
+  readonly #cluster: SimCluster;
+  /** Jobs whose submit has neither resolved nor rejected. */
+  readonly #waiting = new Set<string>();
+  #processes = 0;
+  #pausesAllowed = true;
+
+  constructor(cluster: SimCluster) {
+    this.#cluster = cluster;
+  }
+
+  /** Jobs whose submit is still open. */
+  get waiting(): readonly string[] {
+    return [...this.#waiting];
+  }
+
+  run(plan: SimJobPlan): void {
+    const { scheduler } = this.#cluster.world;
+    scheduler.schedule(plan.submitAt, () => this.#submit(plan));
+    if (plan.end !== 'never') scheduler.schedule(plan.endAt, () => this.#end(plan));
+  }
+
+  pause(): void {
+    if (!this.#pausesAllowed) return;
+    this.#cluster.hits.add('operator: pause');
+    // A pause that is tried again must not come after the last resume.
+    this.#act('pause', (operator) => (this.#pausesAllowed ? operator.pause() : Promise.resolve()));
+  }
+
+  resume(): void {
+    this.#act('resume', (operator) => operator.resume());
+  }
+
+  /** Resumes for good. */
+  stopPausing(): void {
+    this.#pausesAllowed = false;
+    this.resume();
+  }
+
+  #submit(plan: SimJobPlan): void {
+    const { hits, firstVersion, store, verdict } = this.#cluster;
+    this.#waiting.add(plan.uid);
+    hits.add('operator: submit');
+    const { uid, url, ranges, startVersion, logOnly } = plan;
+    this.#act(`submit ${uid}`, async (operator, process) => {
+      try {
+        const result = await operator.submit({ uid, url, ranges, startVersion, logOnly, firstVersion });
+        process.note(`job ${uid} is complete from ${result.completeFrom}`);
+        const recorded = this.#cluster.jobs.byUid(uid)?.completeFrom;
+        verdict.expect(
+          recorded === result.completeFrom,
+          'submit resolves with completeFrom (P3)',
+          () => `${result.completeFrom}, recorded is ${recorded}`,
+        );
+      } catch (error) {
+        // Submitted by an earlier try whose answer was lost, or ended before it could start.
+        if (
+          !BackupError.is(error, 'JOB_EXISTS') &&
+          !BackupError.is(error, 'JOB_ABORTED') &&
+          !BackupError.is(error, 'JOB_FAILED')
+        )
+          throw error;
+        verdict.expect(store.values.has(jobKey(uid)), 'submit rejects for a reason', () => describeError(error));
+      }
+      this.#waiting.delete(uid);
+    });
+  }
+
+  #end(plan: SimJobPlan): void {
+    this.#cluster.hits.add(`operator: ${plan.end}`);
+    this.#act(`${plan.end} ${plan.uid}`, async (operator) => {
+      try {
+        await (plan.end === 'abort' ? operator.abort(plan.uid) : operator.discontinue(plan.uid));
+      } catch (error) {
+        const isOver = ['JOB_NOT_FOUND', 'JOB_ABORTED', 'JOB_FAILED'].some(
+          (code) => BackupError.is(error) && error.code === code,
+        );
+        if (!isOver) throw error;
+      }
+    });
+  }
+
+  /** Does it in a process of its own; again when the call fails, and in a new process when that one dies. */
+  #act(what: string, action: (operator: BackupOperator, process: SimProcess) => Promise<void>): void {
+    const { world, store, verdict } = this.#cluster;
+    const { scheduler, random } = world;
+    const process = new SimProcess(world, `operator#${++this.#processes}`);
+    const operator = new BackupOperator(store.client(process), {
+      clock: process.clock,
+      random: process.random,
+      pollInterval: 120,
+    });
+    const again = () => scheduler.schedule(random.between(5, 80), () => this.#act(what, action));
+    process.note(what);
+    process.onDeath(again);
+    action(operator, process).catch((error: unknown) => {
+      if (BackupError.is(error) && error.retryable) again();
+      else verdict.fail('operator', `${what}: ${describeError(error)}`);
+    });
+  }
+}
+
+/** Ranges of a job: none, some that overlap others' and themselves, one that holds nothing. */
+export function drawRanges(cluster: SimCluster): KeyRange[] {
+  const { random } = cluster.world;
+  const key = () => utf8(`k${String(random.int(0, 24)).padStart(2, '0')}`);
+  if (random.chance(0.4)) return [];
+  if (random.chance(0.05)) return [{ begin: utf8('x'), end: utf8('y') }];
+  const ranges: KeyRange[] = [];
+  for (let i = random.int(1, 3); i > 0; i--) {
+    const [begin, end] = [key(), key()].sort((a, b) => Buffer.compare(a, b)) as [Uint8Array, Uint8Array];
+    if (Buffer.compare(begin, end) < 0) ranges.push({ begin, end });
+  }
+  return ranges.length === 0 ? [{ begin: utf8('k05'), end: utf8('k12') }] : ranges;
+}

@@ -1,0 +1,207 @@
+// Whatever starts workers: it announces each epoch, plans, starts what the plan says in processes of its own, and replaces what has died. It takes a process that stands
+// still for dead sooner or later, and sometimes it is simply wrong: then two processes believe that they own one tag.
+
+import { BackupError } from '../../core/errors.js';
+import { logRouterTag } from '../../core/version.js';
+import type { PlannedWorker } from '../../job/plan.js';
+import { announceEpoch, planFromStore } from '../../job/recruiter-transactions.js';
+import type { ProgressStore } from '../../ports/progress-store.js';
+import type { WorkerKnobs } from '../../worker/options.js';
+import type { WorkerRules } from '../../worker/rules.js';
+import { workerRules } from '../../worker/rules.js';
+import { BackupWorker } from '../../worker/backup-worker.js';
+import { SimBuffers } from './buffers.js';
+import type { SimCluster } from './cluster.js';
+import { SimProcess } from './process.js';
+import { describeError } from './trace.js';
+
+/** One worker in its process. */
+interface SimWorker {
+  readonly plan: PlannedWorker;
+  readonly process: SimProcess;
+  readonly worker: BackupWorker;
+  readonly buffers: SimBuffers;
+  readonly stop: AbortController;
+  hasEnded: boolean;
+}
+
+const CHECK_RELEASE = false;
+const LOOK_INTERVAL_MS = 150;
+/** More would mean that workers die as fast as they start: a bound for runs that go wrong. */
+const MAX_WORKERS = 300;
+
+export class SimRecruiter {
+  readonly #cluster: SimCluster;
+  readonly #knobs: WorkerKnobs & { readonly lockBytes: number };
+  readonly #rules: Partial<WorkerRules>;
+  readonly #workers: SimWorker[] = [];
+  readonly #duplicates: number;
+  #processes = 0;
+  #wake: (() => void) | undefined;
+  #isStopped = false;
+
+  constructor(cluster: SimCluster, knobs: WorkerKnobs & { readonly lockBytes: number }, rules: Partial<WorkerRules>) {
+    this.#cluster = cluster;
+    this.#knobs = knobs;
+    this.#rules = rules;
+    this.#duplicates = cluster.world.random.pick([0, 0.02, 0.1]);
+  }
+
+  /** Workers that have not ended, with those that are frozen. */
+  get running(): readonly SimWorker[] {
+    return this.#workers.filter(({ hasEnded, process }) => !hasEnded && !process.isDead);
+  }
+
+  start(): void {
+    const { world, store } = this.#cluster;
+    const process = new SimProcess(world, `recruiter#${++this.#processes}`);
+    process.onDeath(() => world.scheduler.schedule(world.random.between(20, 200), () => this.start()));
+    this.#loop(process, store.client(process)).catch((error: unknown) => {
+      this.#cluster.verdict.fail('recruiter', describeError(error));
+    });
+  }
+
+  /** Looks again at once. */
+  wake(): void {
+    this.#wake?.();
+  }
+
+  /** Asks every worker to stop, and starts none any more. */
+  stop(): void {
+    this.#isStopped = true;
+    for (const { stop } of this.running) stop.abort(new Error('the simulation ends'));
+  }
+
+  /** Asks one worker to stop: the host is restarted in good order. */
+  restartOne(): void {
+    const running = this.running.filter(({ process }) => !process.isFrozen);
+    if (running.length === 0) return;
+    this.#cluster.hits.add('host: worker stopped by its signal');
+    this.#cluster.world.random.pick(running).stop.abort(new Error('the host restarts'));
+  }
+
+  async #loop(process: SimProcess, store: ProgressStore): Promise<void> {
+    const { random } = this.#cluster.world;
+    while (!this.#isStopped) {
+      try {
+        await this.#recruit(process, store);
+      } catch (error) {
+        // Behind a recovery, or the store did not answer: the next look finds out.
+        if (!BackupError.is(error) || !(error.retryable || error.code === 'DISPLACED')) throw error;
+        process.note(`recruiting failed: ${describeError(error)}`);
+      }
+      const woken = new Promise<void>(
+        (resolve) => (this.#wake = () => process.deliver(random.between(0, 20), resolve)),
+      );
+      await Promise.race([woken, process.clock.sleep(LOOK_INTERVAL_MS)]);
+    }
+  }
+
+  async #recruit(process: SimProcess, store: ProgressStore): Promise<void> {
+    const { log, world, hits } = this.#cluster;
+    const info = await process.call('log', 'look at the log system', () => log.info, unavailable);
+    const current = info.epochs.at(-1);
+    if (current === undefined) return;
+    await announceEpoch(store, current);
+    const plan = await planFromStore(store, info.epochs);
+    for (const planned of plan.workers) {
+      const others = this.running.filter((other) => isSamePlace(other.plan, planned));
+      const alive = others.filter((other) => !other.process.isFrozen || world.random.chance(0.7));
+      if (alive.length === 0) this.#startWorker(planned);
+      else if (world.random.chance(this.#duplicates)) {
+        hits.add('fault: second owner started');
+        this.#startWorker(planned);
+      }
+    }
+  }
+
+  #startWorker(plan: PlannedWorker): void {
+    const { world, log, store, hits, verdict } = this.#cluster;
+    if (this.#workers.length >= MAX_WORKERS || this.#isStopped) return;
+    const name = `w${plan.recruitedEpoch}.${plan.backupEpoch}/${plan.tag}#${this.#workers.length}`;
+    const process = new SimProcess(world, name, { clockSkew: world.random.int(0, 1_000_000) });
+    const buffers = new SimBuffers();
+    const stop = new AbortController();
+    const { backupEpoch, recruitedEpoch, tag, totalTags, startVersion, endVersion } = plan;
+    const worker = new BackupWorker(
+      {
+        ...this.#knobs,
+        logSource: log.client(process, buffers),
+        progressStore: store.client(process),
+        openContainer: (url) => this.#cluster.openContainer(process, url),
+        tag: logRouterTag(tag),
+        totalTags,
+        startVersion,
+        ...(endVersion === undefined ? {} : { endVersion }),
+        recruitedEpoch,
+        backupEpoch,
+        clock: process.clock,
+        random: process.random,
+      },
+      { ...workerRules, ...this.#rules },
+    );
+    const entry: SimWorker = { plan, process, worker, buffers, stop, hasEnded: false };
+    this.#workers.push(entry);
+    this.#countEvents(worker, process);
+    process.onDeath(() => this.wake());
+    process.note(`STARTS at ${startVersion}, end ${endVersion ?? '-'}, of ${totalTags} tags`);
+    hits.add(endVersion === undefined ? 'worker: current epoch' : 'worker: old epoch');
+    worker
+      .run({ signal: stop.signal })
+      .then((result) => {
+        process.note(`ENDS ${result.outcome}`);
+        hits.add(`worker: ${result.outcome}`);
+      })
+      .catch((error: unknown) => verdict.fail('a worker fails only when it must', `${name}: ${describeError(error)}`))
+      .finally(() => {
+        entry.hasEnded = true;
+        this.#checkBuffers(entry);
+        this.wake();
+      })
+      .catch((error: unknown) => verdict.fail('simulator', describeError(error)));
+  }
+
+  /** Whatever is queued is counted by the flow lock; one batch may wait for it, and one that is larger than the lock may pass alone. */
+  #checkBuffers({ buffers, process }: SimWorker): void {
+    const bound = Math.max(this.#knobs.lockBytes, buffers.largest) + buffers.largest;
+    this.#cluster.verdict.expect(
+      buffers.most <= bound,
+      'memory within the lock',
+      () => `${process.name} held ${buffers.most} bytes; at most ${bound} are allowed`,
+    );
+    this.#cluster.verdict.expect(
+      buffers.held === 0 || !CHECK_RELEASE,
+      'memory is given back',
+      () => `${process.name} still holds ${buffers.held} bytes after its end`,
+    );
+  }
+
+  #countEvents(worker: BackupWorker, process: SimProcess): void {
+    const { hits, world } = this.#cluster;
+    worker.on('state', (state) => {
+      hits.add(`state: ${state}`);
+      process.note(`state ${state}`);
+    });
+    worker.on('jobFailed', (uid) => {
+      hits.add('worker: job failed (P10)');
+      process.note(`job ${uid} fails`);
+    });
+    worker.on('largeRecord', () => hits.add('worker: record larger than a block'));
+    worker.on('paused', () => hits.add('worker: sees pause or resume'));
+    if (!world.trace.enabled) return;
+    worker.on('saved', (version) => process.note(`saved ${version}`));
+    worker.on('jobJoined', (uid, first) => process.note(`job ${uid} joins from ${first}`));
+    worker.on('jobLeft', (uid) => process.note(`job ${uid} leaves`));
+    worker.on('retry', (what, error, delay) =>
+      process.note(`retries ${what} in ${delay.toFixed(1)} ms: ${describeError(error)}`),
+    );
+  }
+}
+
+function isSamePlace(a: PlannedWorker, b: PlannedWorker): boolean {
+  return a.recruitedEpoch === b.recruitedEpoch && a.backupEpoch === b.backupEpoch && a.tag === b.tag;
+}
+
+function unavailable(): BackupError {
+  return new BackupError('TIMEOUT', 'the simulated log system does not answer', { retryable: true });
+}

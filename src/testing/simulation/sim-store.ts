@@ -1,0 +1,227 @@
+// The progress store of a simulated cluster: strictly serializable, and as unpleasant as a real one. Transactions conflict, fail, and commit without saying so;
+// watches are late, early or silent.
+
+import { abortable } from '../../core/abort.js';
+import { EMPTY_BYTES, equalBytes } from '../../core/bytes.js';
+import { BackupError, assert } from '../../core/errors.js';
+import type { ProgressEntry, ProgressStore, ProgressTransaction } from '../../ports/progress-store.js';
+import type { SimProcess, SimWorld } from './process.js';
+
+type Values = ReadonlyMap<string, Uint8Array>;
+type Writes = ReadonlyMap<string, Uint8Array | undefined>;
+
+interface Watcher {
+  readonly key: string;
+  readonly seen: Uint8Array | undefined;
+  readonly notify: () => void;
+}
+
+/** Attempts of one `transact` before it gives up with STORE_CONFLICT. */
+const MAX_ATTEMPTS = 6;
+/** An early watch fires within this time, ms. */
+const EARLY_WATCH_MS = 200;
+
+/** Called when a transaction takes effect, with what it wrote (undefined: cleared) and the values from before and after it. */
+export type CommitObserver = (commit: { writes: Writes; before: Values; after: Values; process: SimProcess }) => void;
+
+export class SimStore {
+  readonly #world: SimWorld;
+  readonly #observers: CommitObserver[] = [];
+  readonly #watchers = new Set<Watcher>();
+  /** #commits[i] holds the keys that commit number i + 1 wrote. */
+  readonly #commits: (readonly string[])[] = [];
+  #values: Values = new Map();
+
+  constructor(world: SimWorld) {
+    this.#world = world;
+  }
+
+  /** What the store holds now; never changes once handed out. */
+  get values(): Values {
+    return this.#values;
+  }
+
+  /** Number of the last commit. */
+  get commitNumber(): number {
+    return this.#commits.length;
+  }
+
+  onCommit(observer: CommitObserver): void {
+    this.#observers.push(observer);
+  }
+
+  client(process: SimProcess): ProgressStore {
+    return {
+      transact: (body) => this.#transact(process, body),
+      watch: (key, seen, signal) => this.#watch(process, key, seen, signal),
+    };
+  }
+
+  /** A store that never fails and takes no time, for the oracle's own look at things; it must not write. */
+  readonly reader: ProgressStore = {
+    transact: async (body) => {
+      const tx = new SimTransaction(this.#values, this.commitNumber, () => Promise.resolve());
+      const result = await body(tx);
+      assert(tx.writes.size === 0, 'the reader of the simulated store must not write');
+      return result;
+    },
+    watch: () => Promise.reject(new BackupError('INVALID_STATE', 'the reader of the simulated store watches nothing')),
+  };
+
+  async #transact<T>(process: SimProcess, body: (tx: ProgressTransaction) => Promise<T>): Promise<T> {
+    for (let attempt = 1; attempt <= MAX_ATTEMPTS; attempt++) {
+      if (attempt > 1) await process.clock.sleep(this.#world.random.between(0, 5 * attempt));
+      await this.#pause(process);
+      const tx = new SimTransaction(this.#values, this.commitNumber, () => this.#pause(process));
+      const result = await body(tx);
+      tx.close();
+      const outcome = await this.#finish(process, tx);
+      if (outcome === 'committed') return result;
+      if (outcome === 'conflict') this.#world.hits.add('store: conflict');
+      else if (this.#world.random.chance(0.5)) throw unavailable();
+    }
+    throw new BackupError('STORE_CONFLICT', `the transaction conflicted ${MAX_ATTEMPTS} times`, { retryable: true });
+  }
+
+  /** Reads take time now and then, so that others can commit in between. */
+  async #pause(process: SimProcess): Promise<void> {
+    if (this.#world.faults.strikes('slowRead')) await process.clock.sleep(this.#world.faults.latency());
+  }
+
+  async #finish(process: SimProcess, tx: SimTransaction): Promise<'committed' | 'conflict' | 'unknown'> {
+    const what = this.#world.trace.enabled ? `commit ${describeWrites(tx.writes)}` : 'commit';
+    try {
+      return await process.call('store', what, () => this.#commit(process, tx, what), unavailable);
+    } catch (error) {
+      if (BackupError.is(error, 'STORE_UNAVAILABLE')) return 'unknown';
+      throw error;
+    }
+  }
+
+  #commit(process: SimProcess, tx: SimTransaction, what: string): 'committed' | 'conflict' {
+    if (tx.writes.size === 0) return 'committed';
+    if (this.#conflicts(tx)) {
+      process.note(`${what} CONFLICTS`);
+      return 'conflict';
+    }
+    const before = this.#values;
+    const after = new Map(before);
+    for (const [key, value] of tx.writes) {
+      if (value === undefined) after.delete(key);
+      else after.set(key, value);
+    }
+    this.#values = after;
+    this.#commits.push([...tx.writes.keys()]);
+    process.note(what);
+    for (const observer of this.#observers) observer({ writes: tx.writes, before, after, process });
+    for (const watcher of this.#watchers) if (tx.writes.has(watcher.key)) watcher.notify();
+    return 'committed';
+  }
+
+  #conflicts(tx: SimTransaction): boolean {
+    for (let number = tx.readNumber; number < this.#commits.length; number++) {
+      for (const key of this.#commits[number] as readonly string[]) if (tx.hasRead(key)) return true;
+    }
+    return false;
+  }
+
+  #watch(process: SimProcess, key: string, seen: Uint8Array | undefined, signal: AbortSignal): Promise<void> {
+    const { faults, scheduler, random } = this.#world;
+    const changed = new Promise<void>((resolve) => {
+      if (faults.strikes('watchNever')) return;
+      if (faults.strikes('watchEarly')) {
+        scheduler.schedule(random.between(0, EARLY_WATCH_MS), () => process.deliver(0, resolve));
+        return;
+      }
+      const watcher: Watcher = {
+        key,
+        seen,
+        notify: () => {
+          if (sameValue(this.#values.get(key), seen)) return;
+          this.#watchers.delete(watcher);
+          process.deliver(faults.latency(), resolve);
+        },
+      };
+      signal.addEventListener('abort', () => this.#watchers.delete(watcher), { once: true });
+      scheduler.schedule(faults.latency(), () => {
+        if (signal.aborted || process.isDead) return;
+        this.#watchers.add(watcher);
+        watcher.notify();
+      });
+    });
+    return abortable(changed, signal);
+  }
+}
+
+class SimTransaction implements ProgressTransaction {
+  readonly readNumber: number;
+  readonly writes = new Map<string, Uint8Array | undefined>();
+  readonly #values: Values;
+  readonly #pause: () => Promise<void>;
+  readonly #keys = new Set<string>();
+  readonly #ranges: { readonly begin: string; readonly end: string }[] = [];
+  #closed = false;
+
+  constructor(values: Values, readNumber: number, pause: () => Promise<void>) {
+    this.#values = values;
+    this.readNumber = readNumber;
+    this.#pause = pause;
+  }
+
+  async get(key: string): Promise<Uint8Array | undefined> {
+    this.#checkOpen();
+    this.#keys.add(key);
+    await this.#pause();
+    const value = this.writes.has(key) ? this.writes.get(key) : this.#values.get(key);
+    return value?.slice();
+  }
+
+  async getRange(begin: string, end: string): Promise<readonly ProgressEntry[]> {
+    this.#checkOpen();
+    this.#ranges.push({ begin, end });
+    await this.#pause();
+    const merged = new Map(this.#values);
+    for (const [key, value] of this.writes) merged.set(key, value ?? EMPTY_BYTES);
+    return [...merged]
+      .filter(([key]) => key >= begin && key < end && !(this.writes.has(key) && this.writes.get(key) === undefined))
+      .sort(([a], [b]) => (a < b ? -1 : 1))
+      .map(([key, value]) => ({ key, value: value.slice() }));
+  }
+
+  set(key: string, value: Uint8Array): void {
+    this.#checkOpen();
+    this.writes.set(key, value.slice());
+  }
+
+  clear(key: string): void {
+    this.#checkOpen();
+    this.writes.set(key, undefined);
+  }
+
+  hasRead(key: string): boolean {
+    return this.#keys.has(key) || this.#ranges.some(({ begin, end }) => key >= begin && key < end);
+  }
+
+  close(): void {
+    this.#closed = true;
+  }
+
+  #checkOpen(): void {
+    assert(!this.#closed, 'a transaction was used after its body had ended');
+  }
+}
+
+function sameValue(a: Uint8Array | undefined, b: Uint8Array | undefined): boolean {
+  return a === undefined || b === undefined ? a === b : equalBytes(a, b);
+}
+
+function unavailable(): BackupError {
+  return new BackupError('STORE_UNAVAILABLE', 'the simulated store does not answer', { retryable: true });
+}
+
+function describeWrites(writes: Writes): string {
+  const parts = [...writes].map(([key, value]) =>
+    value === undefined ? `-${key}` : `${key}=${Buffer.from(value).toString('latin1')}`,
+  );
+  return parts.length === 0 ? '(nothing)' : parts.join(' ');
+}

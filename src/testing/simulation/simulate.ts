@@ -1,0 +1,229 @@
+// One simulated run: a seed in, a verdict out. First a while of commits, jobs, recoveries and faults; then the faults stop, and everything must come to rest; then every
+// container is read back.
+
+import type { Version } from '../../core/version.js';
+import { PAUSED_KEY, progressKey, noopKey } from '../../job/keys.js';
+import { decodeProgress, decodeVersion, isActiveState } from '../../job/records.js';
+import type { WorkerKnobs } from '../../worker/options.js';
+import type { WorkerRules } from '../../worker/rules.js';
+import { checkContainers } from './check-containers.js';
+import { activeJobs } from './check-store.js';
+import { SimCluster } from './cluster.js';
+import { SimDatabase } from './sim-database.js';
+import type { SimJobPlan } from './sim-operator.js';
+import { SimOperator, drawRanges } from './sim-operator.js';
+import { SimRecruiter } from './sim-recruiter.js';
+import type { SimViolation } from './verdict.js';
+
+export interface SimulateOptions {
+  readonly seed: number;
+  /** Keep a readable trace. Costs time. Default false. */
+  readonly trace?: boolean;
+  /** Planted bugs; see PLANTED_BUGS. */
+  readonly rules?: Partial<WorkerRules>;
+}
+
+export interface SimulationResult {
+  readonly seed: number;
+  /** Undefined: everything was as it must be. */
+  readonly violation: SimViolation | undefined;
+  /** How often each fault and each interesting path was met. */
+  readonly hits: Readonly<Record<string, number>>;
+  /** Events that happened, and the virtual ms that they took. */
+  readonly events: number;
+  readonly virtualMs: number;
+  /** Empty unless asked for. */
+  readonly trace: string;
+}
+
+/** Longest virtual time from the end of the faults until everything is at rest. */
+const REST_MS = 30_000;
+/** Longest virtual time for workers to heed their signal. */
+const STOP_MS = 2_000;
+
+export async function simulate(options: SimulateOptions): Promise<SimulationResult> {
+  const simulation = new Simulation(options);
+  await simulation.run();
+  return simulation.result();
+}
+
+class Simulation {
+  readonly #seed: number;
+  readonly #cluster: SimCluster;
+  readonly #database: SimDatabase;
+  readonly #recruiter: SimRecruiter;
+  readonly #operator: SimOperator;
+  /** Virtual ms at which the faults stop. */
+  readonly #calmAt: number;
+
+  constructor({ seed, trace, rules }: SimulateOptions) {
+    this.#seed = seed;
+    this.#cluster = new SimCluster(seed, trace ?? false);
+    const { random } = this.#cluster.world;
+    this.#calmAt = random.pick([600, 1200, 2500]);
+    this.#database = new SimDatabase(this.#cluster);
+    this.#recruiter = new SimRecruiter(this.#cluster, this.#drawKnobs(), rules ?? {});
+    this.#operator = new SimOperator(this.#cluster);
+  }
+
+  async run(): Promise<void> {
+    const { scheduler } = this.#cluster.world;
+    const hasFailed = () => !this.#cluster.verdict.isGood;
+    this.#planJobs();
+    this.#planMishaps();
+    this.#database.start();
+    await scheduler.run(hasFailed, this.#calmAt);
+    if (hasFailed()) return;
+    await checkContainers(this.#cluster);
+    this.#calm();
+    await this.#rest();
+    if (hasFailed()) return;
+    await checkContainers(this.#cluster);
+    this.#recruiter.stop();
+    await scheduler.run(() => hasFailed() || this.#recruiter.running.length === 0, scheduler.now + STOP_MS);
+    this.#cluster.verdict.expect(this.#recruiter.running.length === 0, 'workers heed their signal', () =>
+      this.#recruiter.running.map(({ process, worker }) => `${process.name} is ${worker.state}`).join(', '),
+    );
+  }
+
+  result(): SimulationResult {
+    const { world, verdict, hits } = this.#cluster;
+    return {
+      seed: this.#seed,
+      violation: verdict.violation,
+      hits: hits.toObject(),
+      events: world.scheduler.executed,
+      virtualMs: world.scheduler.now,
+      trace: world.trace.text(),
+    };
+  }
+
+  #drawKnobs(): WorkerKnobs & { readonly lockBytes: number } {
+    const { random } = this.#cluster.world;
+    const lockBytes = random.pick([300, 2_000, 1 << 20]);
+    return {
+      lockBytes,
+      peekBytes: Math.min(lockBytes, random.pick([100, 800, 1 << 16])),
+      uploadBytes: Math.min(lockBytes, random.pick([200, 1_000, 1 << 18])),
+      uploadDelay: random.pick([20, 60, 150]),
+      idleUploadDelay: random.pick([150, 400]),
+      blockSize: random.pick([128, 1_024, 1 << 20]),
+      concurrentWrites: random.int(1, 3),
+      noopPopDelay: 80,
+      jobStallTimeout: 600,
+      metricsInterval: 1_000_000,
+      pollInterval: 150,
+      coordinationInterval: 90,
+      retryMinDelay: 3,
+      retryMaxDelay: 60,
+    };
+  }
+
+  /** Some jobs are there before the first worker, so that they begin with the database. */
+  #planJobs(): void {
+    const { random, scheduler } = this.#cluster.world;
+    const isFirst = random.chance(0.8);
+    const jobs = random.int(1, 3);
+    for (let i = 0; i < jobs; i++) this.#operator.run(this.#drawJob(i, isFirst && i < random.int(1, 2)));
+    scheduler.schedule(isFirst ? random.between(30, 80) : 0, () => this.#recruiter.start());
+  }
+
+  #drawJob(index: number, isFirst: boolean): SimJobPlan {
+    const { firstVersion, world } = this.#cluster;
+    const { random } = world;
+    const submitAt = isFirst ? random.between(0, 20) : random.between(0, this.#calmAt);
+    const later: Version = firstVersion + BigInt(random.int(0, 2_000));
+    return {
+      uid: `job${index}`,
+      url: `sim://job${index}`,
+      ranges: drawRanges(this.#cluster),
+      startVersion: isFirst ? random.pick([0n, firstVersion]) : random.pick([0n, 0n, later]),
+      logOnly: isFirst || random.chance(0.3),
+      submitAt,
+      end: random.pick(['never', 'never', 'never', 'discontinue', 'discontinue', 'abort']),
+      endAt: random.between(submitAt, this.#calmAt),
+    };
+  }
+
+  /** What happens to the cluster as a whole, besides what happens to single calls. */
+  #planMishaps(): void {
+    const { containers, world } = this.#cluster;
+    const { random, scheduler } = world;
+    const sometime = () => random.between(20, this.#calmAt);
+    for (let i = random.int(0, 3); i > 0; i--) {
+      const at = sometime();
+      scheduler.schedule(at, () => this.#database.recover());
+      // Before the last one has been dealt with.
+      if (random.chance(0.2)) scheduler.schedule(at + random.between(0, 80), () => this.#database.recover());
+    }
+    if (random.chance(0.3)) {
+      const at = sometime();
+      scheduler.schedule(at, () => this.#operator.pause());
+      scheduler.schedule(at + random.between(50, 800), () => this.#operator.resume());
+    }
+    if (random.chance(0.2)) scheduler.schedule(sometime(), () => this.#recruiter.restartOne());
+    if (random.chance(0.25)) {
+      const url = `sim://job${random.int(0, 2)}`;
+      const at = sometime();
+      scheduler.schedule(at, () => containers.setHealth(url, 'down'));
+      scheduler.schedule(at + random.between(50, 1_500), () => containers.setHealth(url, 'fine'));
+    }
+    if (random.chance(0.06))
+      scheduler.schedule(sometime(), () => containers.setHealth(`sim://job${random.int(0, 2)}`, 'gone'));
+  }
+
+  #calm(): void {
+    const { faults, trace } = this.#cluster.world;
+    trace.add('simulation', 'CALM: no more faults, no more commits');
+    faults.stop();
+    this.#database.idle();
+    this.#operator.stopPausing();
+  }
+
+  /** P-rules say what must come true once nothing goes wrong any more. */
+  async #rest(): Promise<void> {
+    const { world, verdict, store } = this.#cluster;
+    const { scheduler } = world;
+    const deadline = scheduler.now + REST_MS;
+    let unrest: string | undefined = 'just begun';
+    while (unrest !== undefined && verdict.isGood && scheduler.now < deadline) {
+      const until = scheduler.now + 100;
+      await scheduler.run(() => !verdict.isGood, until);
+      // A pause that was on its way when the last resume came.
+      if (store.values.has(PAUSED_KEY)) this.#operator.stopPausing();
+      unrest = this.#unrest();
+    }
+    if (unrest !== undefined) verdict.fail('liveness', `${REST_MS} ms after the last fault: ${unrest}`);
+  }
+
+  /** The first thing that is not yet as it must become; undefined when all is at rest. */
+  #unrest(): string | undefined {
+    const { log, history, store, jobs } = this.#cluster;
+    const { epoch, totalTags } = log.current;
+    const values = store.values;
+    if (log.info.oldestBackupEpoch !== epoch) return `epoch ${String(log.info.oldestBackupEpoch)} is not drained`;
+    if (this.#operator.waiting.length > 0) return `submit of ${this.#operator.waiting.join(', ')} is still open`;
+    const unsettled = jobs.all.find((job) => job.state === 'Submitted' || job.state === 'Stopping');
+    if (unsettled !== undefined) return `job ${unsettled.uid} is ${unsettled.state}`;
+    const isActive = activeJobs(values).length > 0;
+    const gone = jobs.all.find(
+      (job) => isActiveState(job.state) && this.#cluster.containers.health(job.url) === 'gone',
+    );
+    if (gone !== undefined && totalTags > 0) return `job ${gone.uid} is ${gone.state} though its container is gone`;
+    for (let tag = 0; tag < totalTags; tag++) {
+      const saved = values.get(progressKey(epoch, tag));
+      const noop = values.get(noopKey(epoch, tag));
+      const savedVersion = saved === undefined ? -1n : decodeProgress('progress', saved).savedVersion;
+      const noopVersion = noop === undefined ? -1n : decodeVersion('noop', noop);
+      const stored = isActive || savedVersion > noopVersion ? savedVersion : noopVersion;
+      const committed = history.committed;
+      // Nothing was written in this epoch: there is nothing to record.
+      if (committed < log.current.begin) continue;
+      if (stored < committed && !(isActive && noopVersion >= committed))
+        return `tag ${tag} has stored ${stored}, committed is ${committed}`;
+      const popped = log.popped(epoch, tag) ?? -1n;
+      if (popped < committed) return `tag ${tag} is discarded up to ${popped}, committed is ${committed}`;
+    }
+    return undefined;
+  }
+}
