@@ -17,6 +17,7 @@ export type * from './ports/index.js';
 export * from './pipeline/flow-lock.js';
 export * from './pipeline/message-queue.js';
 export * from './pipeline/mutation-router.js';
+export { RoutedJob } from './pipeline/routed-job.js';
 
 export { BackupWorker, type WorkerResult } from './worker/backup-worker.js';
 export type { BackupWorkerOptions, WorkerKnobs } from './worker/options.js';
@@ -31,4 +32,16 @@ export type { TagOfEpoch } from './job/store-access.js';
 
 export * from './container/memory-container.js';
 export * from './container/directory-container.js';
+export { cleanTemporaryFiles } from './container/clean-temporary-files.js';
 export * from './progress/memory-progress-store.js';
+export * from './progress/file-progress-store.js';
+
+export * from './format/fdb/names.js';
+export * from './format/fdb/properties.js';
+export { decodeLogFile, type DecodedLogFile, type DecodedRecord } from './format/fdb/log-file-decoder.js';
+
+export * from './restore/description.js';
+export * from './restore/describe.js';
+export * from './restore/restore-set.js';
+export * from './restore/log-merge.js';
+export * from './restore/restore.js';

@@ -1,0 +1,8 @@
+// What tests of hosts and adapters use: in-memory fakes, conformance suites, the simulator.
+
+export * from './conformance.js';
+export * from './container-suite.js';
+export * from './manual-clock.js';
+export * from './memory-log.js';
+export * from './memory-restore-target.js';
+export * from './store-suite.js';
