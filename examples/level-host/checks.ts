@@ -5,7 +5,7 @@ import { join, resolve } from 'node:path';
 import { fileURLToPath } from 'node:url';
 import {
   decodeLogFile,
-  describe,
+  describeBackup,
   DirectoryContainer,
   intersectRanges,
   MutationType,
@@ -110,7 +110,7 @@ export async function checkRecords(
 /** Everything in a container, in the order in which it was committed. */
 async function readRecords(container: BackupContainer): Promise<DecodedRecord[]> {
   const records: DecodedRecord[] = [];
-  for (const { files } of (await describe(container)).tags) {
+  for (const { files } of (await describeBackup(container)).tags) {
     let covered: Version = 0n;
     for (const file of files) {
       const bytes = await container.readFile(file.name, 0, file.size);

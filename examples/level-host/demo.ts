@@ -3,12 +3,14 @@
 
 import { mkdir, writeFile } from 'node:fs/promises';
 import { dirname } from 'node:path';
-import { describe, renderCoverage, type BackupDescription, type Version } from 'tidemark';
+import { describeBackup, renderCoverage, type BackupDescription, type Version } from 'tidemark';
 import { checkRecords, checkRestores, openContainer, type RestoreCheck } from './checks.js';
 import { parseOptions, USAGE, type DemoOptions } from './demo-options.js';
 import { mebibytes, number, table } from './display.js';
 import { prepareOut, Stage } from './stage.js';
 import { play, SECOND_RANGE } from './story.js';
+
+const INTERRUPTED = new Error('interrupted');
 
 interface Results {
   readonly description: BackupDescription;
@@ -23,10 +25,10 @@ async function runDemo(options: DemoOptions, abort: AbortController): Promise<vo
   try {
     const jobs = await play(stage);
     stage.display.say('• restoring, and comparing every row');
-    const description = await describe(openContainer(stage.mainContainer), { deep: true });
-    const restores = await checkRestores(stage, versionsToCheck(stage));
+    const description = await describeBackup(openContainer(stage.mainContainer), { deep: true });
     const { stopVersion } = await stage.operator.status(jobs.second.uid);
     const secondJobRecords = await checkRecords(stage, SECOND_RANGE, jobs.second.completeFrom, stopVersion ?? 0n);
+    const restores = await checkRestores(stage, versionsToCheck(stage));
     await mkdir(dirname(stage.picture), { recursive: true });
     await writeFile(stage.picture, renderCoverage(description));
     stage.display.stop();
@@ -70,7 +72,7 @@ async function report(stage: Stage, results: Results, started: number): Promise<
 
 async function main(): Promise<void> {
   const abort = new AbortController();
-  const interrupt = () => abort.abort(new Error('interrupted'));
+  const interrupt = () => abort.abort(INTERRUPTED);
   process.on('SIGINT', interrupt);
   process.on('SIGTERM', interrupt);
   let options: DemoOptions;
@@ -84,7 +86,10 @@ async function main(): Promise<void> {
   try {
     await runDemo(options, abort);
   } catch (error) {
-    console.error('FAILED:', abort.signal.aborted ? abort.signal.reason : error);
+    // What failed first is the reason; the rest failed because everything was stopped.
+    const reason: unknown = abort.signal.aborted ? abort.signal.reason : error;
+    if (reason === INTERRUPTED) console.error('Interrupted');
+    else console.error('FAILED:', reason);
     process.exitCode = 1;
   } finally {
     process.off('SIGINT', interrupt);

@@ -11,7 +11,7 @@ import { number, openDisplay, type Display } from './display.js';
 import { LevelDatabase } from './level-database.js';
 import { LogServer } from './log-server.js';
 import { SeededRandom } from './random.js';
-import { WorkerFleet } from './worker-fleet.js';
+import { WorkerFleet, type ProcessEnd } from './worker-fleet.js';
 import { Workload } from './workload.js';
 
 /** Transactions per second: a demo of 40,000 is busy for 20 seconds. */
@@ -45,7 +45,9 @@ export class Stage {
     this.database = database;
     this.#server = server;
     this.signal = abort.signal;
-    this.operator = new BackupOperator(new FileProgressStore(this.#progressFolder), { pollInterval: 200 });
+    this.operator = new BackupOperator(new FileProgressStore({ directory: this.#progressFolder }), {
+      pollInterval: 200,
+    });
     const { epoch, totalTags } = database;
     const settings = { socket: socketIn(folder), progressFolder: this.#progressFolder, epoch, totalTags };
     this.fleet = new WorkerFleet(settings, (error) => abort.abort(error));
@@ -61,7 +63,7 @@ export class Stage {
     const stage = new Stage(options, folder, database, server, abort);
     const { epoch, totalTags } = database;
     try {
-      await announceEpoch(new FileProgressStore(stage.#progressFolder), { epoch, begin: 1n, totalTags });
+      await announceEpoch(new FileProgressStore({ directory: stage.#progressFolder }), { epoch, begin: 1n, totalTags });
       return stage;
     } catch (error) {
       await stage.close();
@@ -93,6 +95,12 @@ export class Stage {
     for (let tagId = 0; tagId < this.database.totalTags; tagId++) this.fleet.start(tagId);
   }
 
+  /** How each of them ended, the killed ones too. */
+  async stopWorkers(): Promise<readonly ProcessEnd[]> {
+    clearInterval(this.#drawing);
+    return this.fleet.stop();
+  }
+
   /** Looks again and again; gives up with an error that says what never came. */
   async until(what: string, condition: () => boolean | Promise<boolean>): Promise<void> {
     const deadline = performance.now() + PATIENCE;
@@ -117,9 +125,8 @@ export class Stage {
 
   /** Ends every process, timer and socket and removes the temp folder. */
   async close(): Promise<void> {
-    clearInterval(this.#drawing);
     this.display.stop();
-    await this.fleet.stop();
+    await this.stopWorkers();
     await this.#server.close();
     await this.database.close();
     await rm(this.folder, { recursive: true, force: true });
@@ -133,7 +140,7 @@ export class Stage {
       workload.update(this.workload.committed, transactions, `${number(this.workload.committed)} transactions`);
       const durable = this.database.durableVersion;
       for (const { tagId, progress, savedVersion } of this.fleet.workers) {
-        const note = `${number(durable - savedVersion)} versions behind, ${progress?.state ?? 'starting'}`;
+        const note = `${number(durable - savedVersion)} versions behind${progress?.paused === true ? ', paused' : ''}`;
         tags[tagId]?.update(Number(savedVersion), Number(durable), note);
       }
     }, DRAW_INTERVAL);

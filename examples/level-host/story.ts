@@ -23,15 +23,16 @@ export async function play(stage: Stage): Promise<Jobs> {
   await scene(stage, 0.2, 'a worker is frozen', () => freezeAndReplace(stage, 2));
   const second = await scene(stage, 0.15, 'a second job', () => submitSecondJob(stage));
   await scene(stage, 0.15, 'a pause', () => pauseAndResume(stage));
-  await scene(stage, 0.1, 'the end of the workload', () => Promise.resolve());
+  await scene(stage, 1, 'the end of the workload', () => Promise.resolve());
   await finish(stage, [main, second]);
   return { main, second };
 }
 
-/** Plays while a share of the workload runs. The next scene begins when both are done. */
+/** Plays while a share of the workload, or what is left of it, runs. The next scene begins when both are done. */
 async function scene<T>(stage: Stage, share: number, title: string, action: () => Promise<T>): Promise<T> {
   stage.display.say(`• ${title}`);
-  const count = Math.round(stage.options.transactions * share);
+  const { transactions } = stage.options;
+  const count = Math.min(Math.round(transactions * share), transactions - stage.workload.committed);
   const [result] = await Promise.all([action(), stage.workload.run(count, stage.signal)]);
   return result;
 }
@@ -111,7 +112,7 @@ async function pauseAndResume(stage: Stage): Promise<void> {
   await allSaveBeyond(stage, stage.database.durableVersion);
 }
 
-/** Everything that was committed is stored, and both jobs end. */
+/** Everything that was committed is stored, both jobs end, and the workers with them. */
 async function finish(stage: Stage, jobs: readonly SubmittedJob[]): Promise<void> {
   for (const { uid } of jobs) await stage.operator.discontinue(uid);
   for (const { uid } of jobs) {
@@ -119,6 +120,10 @@ async function finish(stage: Stage, jobs: readonly SubmittedJob[]): Promise<void
     const { stopVersion, files } = await stage.operator.status(uid);
     tell(stage, `job ${uid} is complete up to version ${number(stopVersion ?? 0n)}, in ${number(files)} files`);
   }
+  const ends = (await stage.stopWorkers()).map(({ outcome }) => outcome);
+  tell(stage, `the workers ended: ${ends.join(', ')}`);
+  const stopped = ends.filter((outcome) => outcome === 'stopped').length;
+  if (stopped !== stage.database.totalTags) throw new Error(`${stopped} workers stopped when they were asked to`);
 }
 
 async function allSaveBeyond(stage: Stage, version: bigint): Promise<void> {

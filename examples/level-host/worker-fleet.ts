@@ -48,6 +48,7 @@ export class WorkerProcess {
 
   /** Lets the worker end cleanly; kills it when it does not. */
   async stop(): Promise<ProcessEnd> {
+    // Signals to a process that has ended do nothing.
     this.#child.kill('SIGCONT');
     this.#child.kill('SIGTERM');
     const kill = setTimeout(() => this.#child.kill('SIGKILL'), STOP_TIMEOUT);

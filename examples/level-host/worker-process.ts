@@ -29,7 +29,7 @@ async function main(settings: WorkerSettings): Promise<void> {
 function createWorker(settings: WorkerSettings, logSource: LevelLogClient): BackupWorker {
   return new BackupWorker({
     logSource,
-    progressStore: new FileProgressStore(settings.progressFolder),
+    progressStore: new FileProgressStore({ directory: settings.progressFolder }),
     openContainer: (url) => new DirectoryContainer(fileURLToPath(url)),
     tag: logRouterTag(settings.tagId),
     totalTags: settings.totalTags,
