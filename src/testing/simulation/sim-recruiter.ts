@@ -69,7 +69,7 @@ export class SimRecruiter {
   /** Asks every worker to stop, and starts none any more. */
   stop(): void {
     this.#isStopped = true;
-    for (const { stop } of this.running) stop.abort(new Error('the simulation ends'));
+    for (const worker of this.running) stopWorker(worker, 'the simulation ends');
   }
 
   /** Asks one worker to stop: the host is restarted in good order. */
@@ -77,7 +77,7 @@ export class SimRecruiter {
     const running = this.running.filter(({ process }) => !process.isFrozen);
     if (running.length === 0) return;
     this.#cluster.hits.add('host: worker stopped by its signal');
-    this.#cluster.world.random.pick(running).stop.abort(new Error('the host restarts'));
+    stopWorker(this.#cluster.world.random.pick(running), 'the host restarts');
   }
 
   async #loop(process: SimProcess, store: ProgressStore): Promise<void> {
@@ -163,7 +163,8 @@ export class SimRecruiter {
 
   /** Whatever is queued is counted by the flow lock; one batch may wait for it, and one that is larger than the lock may pass alone. */
   #checkBuffers({ buffers, process }: SimWorker): void {
-    const bound = Math.max(this.#knobs.lockBytes, buffers.largest) + buffers.largest;
+    // A batch is given back whole: the first and the last one in the queue may be needed in part only. One more waits for the lock.
+    const bound = Math.max(this.#knobs.lockBytes, buffers.largest) + 3 * buffers.largest;
     this.#cluster.verdict.expect(
       buffers.most <= bound,
       'memory within the lock',
@@ -196,6 +197,11 @@ export class SimRecruiter {
       process.note(`retries ${what} in ${delay.toFixed(1)} ms: ${describeError(error)}`),
     );
   }
+}
+
+/** Its signal aborts inside the process: a frozen one notices when it thaws. */
+function stopWorker({ process, stop }: SimWorker, why: string): void {
+  process.deliver(0, () => stop.abort(new Error(why)));
 }
 
 function isSamePlace(a: PlannedWorker, b: PlannedWorker): boolean {

@@ -38,8 +38,8 @@ export interface SimulationResult {
 
 /** Longest virtual time from the end of the faults until everything is at rest. */
 const REST_MS = 30_000;
-/** Longest virtual time for workers to heed their signal. */
-const STOP_MS = 2_000;
+/** Longest virtual time for workers to heed their signal: one that is frozen thaws first. */
+const STOP_MS = 5_000;
 
 export async function simulate(options: SimulateOptions): Promise<SimulationResult> {
   const simulation = new Simulation(options);
