@@ -8,7 +8,7 @@ import { logRouterTag, type Version } from '../../src/core/version.js';
 import { MemoryContainer } from '../../src/container/memory-container.js';
 import { decodeLogFile } from '../../src/format/fdb/log-file-decoder.js';
 import { parseLogFileName, type LogFileDescriptor } from '../../src/format/fdb/names.js';
-import { BackupOperator } from '../../src/job/operator.js';
+import { BackupOperator, type SubmitRequest } from '../../src/job/operator.js';
 import { announceEpoch } from '../../src/job/recruiter-transactions.js';
 import type { BackupContainer } from '../../src/ports/backup-container.js';
 import type { LogSource } from '../../src/ports/log-source.js';
@@ -31,6 +31,8 @@ export interface StartOptions extends WorkerKnobs {
   readonly random?: Random;
   readonly openContainer?: (url: string) => BackupContainer | Promise<BackupContainer>;
 }
+
+export type SubmitOptions = Partial<Omit<SubmitRequest, 'uid'>>;
 
 /** A worker that runs: `result` settles when it ends. */
 export interface Running {
@@ -123,24 +125,17 @@ export class World {
   }
 
   /** Submits a job and lets its workers register; resolves with what `submit` gives. */
-  async submit(
-    uid: string,
-    options: {
-      startVersion?: Version;
-      ranges?: { begin: Uint8Array; end: Uint8Array }[];
-      url?: string;
-      logOnly?: boolean;
-    } = {},
-  ) {
-    const submitted = this.operator.submit({
-      uid,
-      url: options.url ?? `memory:${uid}`,
-      startVersion: options.startVersion ?? 0n,
-      ...(options.ranges === undefined ? {} : { ranges: options.ranges }),
-      ...(options.logOnly === undefined ? {} : { logOnly: options.logOnly }),
-    });
-    submitted.catch(() => undefined);
+  async submit(uid: string, options: SubmitOptions = {}) {
+    const submitted = this.request(uid, options);
     await this.clock.advance(2_000);
+    return submitted;
+  }
+
+  /** Submits a job, and does not wait for anybody. A rejection that the test does not look at is not its concern. */
+  request(uid: string, options: SubmitOptions = {}, operator = this.operator) {
+    const { url = `memory:${uid}`, startVersion = 0n, ...rest } = options;
+    const submitted = operator.submit({ uid, url, startVersion, ...rest });
+    submitted.catch(() => undefined);
     return submitted;
   }
 
@@ -225,4 +220,10 @@ function eventText(value: unknown): string {
 export function set(pair: string): Mutation {
   const [key = '', value = 'v'] = pair.split('=');
   return { type: 0, param1: utf8(key), param2: utf8(value) };
+}
+
+/** Ids that a test can tell apart: `digit` 28 times, then a counter. */
+export function countedRandom(digit: string, next = 0.5): Random {
+  let count = 0;
+  return { next: () => next, uid: () => digit.repeat(28) + (count++).toString(16).padStart(4, '0') };
 }
