@@ -9,7 +9,8 @@ import { MemoryContainer } from '../../src/container/memory-container.js';
 import { decodeLogFile } from '../../src/format/fdb/log-file-decoder.js';
 import { parseLogFileName, type LogFileDescriptor } from '../../src/format/fdb/names.js';
 import { BackupOperator, type SubmitRequest } from '../../src/job/operator.js';
-import { announceEpoch } from '../../src/job/recruiter-transactions.js';
+import { oldestBackupEpoch } from '../../src/job/plan.js';
+import { announceEpoch, planFromStore, readDone } from '../../src/job/recruiter-transactions.js';
 import type { BackupContainer } from '../../src/ports/backup-container.js';
 import type { LogSource } from '../../src/ports/log-source.js';
 import type { ProgressStore } from '../../src/ports/progress-store.js';
@@ -56,10 +57,11 @@ export class World {
   readonly #stops: AbortController[] = [];
   readonly #results: Promise<unknown>[] = [];
 
-  constructor(options: { totalTags?: number; begin?: Version } = {}) {
+  constructor(options: { totalTags?: number; begin?: Version; epoch?: number } = {}) {
     this.log = new MemoryLog({
       totalTags: options.totalTags ?? 1,
       clock: this.clock,
+      ...(options.epoch === undefined ? {} : { epoch: options.epoch }),
       ...(options.begin === undefined ? {} : { begin: options.begin }),
     });
     this.operator = new BackupOperator(this.store, { clock: this.clock });
@@ -79,6 +81,27 @@ export class World {
     const current = this.log.epochs.at(-1);
     if (current === undefined) throw new BackupError('INVALID_STATE', 'no epoch');
     await announceEpoch(this.store, { epoch: current.epoch, begin: current.begin, totalTags: current.totalTags });
+  }
+
+  /** What the store says of drained epochs, told to the log system, as the host of a log does. */
+  async tellOldestEpoch(): Promise<void> {
+    this.log.setOldestBackupEpoch(oldestBackupEpoch(this.log.epochs, await readDone(this.store)));
+  }
+
+  /** Runs the recovery plan as a recruiter does, and starts a worker for each of its entries, in its order; `options` for all of them. */
+  async recruit(options: StartOptions = {}): Promise<Running[]> {
+    await this.announce();
+    const { workers } = await planFromStore(this.store, this.log.epochs);
+    return workers.map(({ tag, backupEpoch, recruitedEpoch, totalTags, startVersion, endVersion }) =>
+      this.start(tag, {
+        epoch: backupEpoch,
+        recruitedEpoch,
+        totalTags,
+        startVersion,
+        ...(endVersion === undefined ? {} : { endVersion }),
+        ...options,
+      }),
+    );
   }
 
   start(tag: number, options: StartOptions = {}): Running {
