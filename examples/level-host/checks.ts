@@ -13,9 +13,10 @@ import {
   type BackupContainer,
   type DecodedRecord,
   type KeyRange,
-  type Mutation,
   type Version,
+  type VersionedMessage,
 } from 'tidemark';
+import { number } from './display.js';
 import { formatRows, Replay, type CommittedTransaction, type ModelRows } from './history.js';
 import { LevelRestoreTarget } from './restore-target.js';
 import { urlOf, type Stage } from './stage.js';
@@ -63,7 +64,7 @@ async function checkRestore(
       version,
       baseline: 'empty',
       signal: stage.signal,
-      onProgress: (progress) => bar.update(Number(progress.version), Number(version), `to version ${version}`),
+      onProgress: ({ bytesRead, bytesTotal }) => bar.update(bytesRead, bytesTotal, `to version ${number(version)}`),
     });
     const milliseconds = performance.now() - started;
     const rows = await compareRows(`Version ${version}`, target, expected);
@@ -73,7 +74,8 @@ async function checkRestore(
   }
 }
 
-async function compareRows(what: string, target: LevelRestoreTarget, expected: ModelRows): Promise<number> {
+/** Throws an error that names the first differences; returns how many rows there are. */
+export async function compareRows(what: string, target: LevelRestoreTarget, expected: ModelRows): Promise<number> {
   const differences = new Differences(what);
   let rows = 0;
   for await (const [keyBytes, valueBytes] of target.rows()) {
@@ -95,16 +97,26 @@ export async function checkRecords(
   stopVersion: Version,
 ): Promise<number> {
   const within = ({ version }: { version: Version }) => version >= completeFrom && version <= stopVersion;
-  const expected = stage.workload.history.transactions
-    .filter(within)
-    .flatMap((transaction) => clip(transaction, range));
-  const stored = (await readRecords(openContainer(stage.secondContainer))).filter(within).map(describeRecord);
-  const differences = new Differences('The second job');
+  const committed = stage.workload.history.transactions.filter(within);
+  const stored = (await readRecords(openContainer(stage.secondContainer))).filter(within);
+  compareRecords('The second job', stored, committed, range);
+  return stored.length;
+}
+
+/** Throws an error that names the first differences. Both in the order of their commits. */
+export function compareRecords(
+  what: string,
+  stored: readonly VersionedMessage[],
+  committed: readonly CommittedTransaction[],
+  range: KeyRange,
+): void {
+  const expected = committed.flatMap((transaction) => clip(transaction, range));
+  const differences = new Differences(what);
   for (let i = 0; i < Math.max(stored.length, expected.length); i++) {
-    if (stored[i] !== expected[i]) differences.add(`record ${i} should be "${expected[i]}", is "${stored[i]}"`);
+    const [is, should] = [stored[i], expected[i]].map(describeRecord);
+    if (is !== should) differences.add(`record ${i} should be "${should}", is "${is}"`);
   }
   differences.throwIfAny();
-  return stored.length;
 }
 
 /** Everything in a container, in the order in which it was committed. */
@@ -125,19 +137,22 @@ async function readRecords(container: BackupContainer): Promise<DecodedRecord[]>
 }
 
 /** What a job on `range` should store of a transaction. */
-function clip({ version, mutations }: CommittedTransaction, range: KeyRange): string[] {
+function clip({ version, mutations }: CommittedTransaction, range: KeyRange): VersionedMessage[] {
   return mutations.flatMap((mutation, i) => {
-    const record = (clipped: Mutation) => describeRecord({ version, subsequence: i + 1, mutation: clipped });
+    const subsequence = i + 1;
     if (mutation.type === MutationType.ClearRange) {
       const part = intersectRanges({ begin: mutation.param1, end: mutation.param2 }, range);
-      return part === undefined ? [] : [record({ ...mutation, param1: part.begin, param2: part.end })];
+      if (part === undefined) return [];
+      return [{ version, subsequence, mutation: { ...mutation, param1: part.begin, param2: part.end } }];
     }
     const inside = Buffer.compare(mutation.param1, range.begin) >= 0 && Buffer.compare(mutation.param1, range.end) < 0;
-    return inside ? [record(mutation)] : [];
+    return inside ? [{ version, subsequence, mutation }] : [];
   });
 }
 
-function describeRecord({ version, subsequence, mutation }: Omit<DecodedRecord, 'offset'>): string {
+function describeRecord(record: VersionedMessage | undefined): string {
+  if (record === undefined) return 'missing';
+  const { version, subsequence, mutation } = record;
   return `${version} ${subsequence} ${mutation.type} ${hex(mutation.param1)} ${hex(mutation.param2)}`;
 }
 
