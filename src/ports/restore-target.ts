@@ -3,31 +3,35 @@
 import type { KeyRange } from '../core/key-range.js';
 import type { Version } from '../core/version.js';
 
-/** What a restore writes. Atomic operations are already evaluated: a target sees only sets and clears. */
+/**
+ * What a restore writes. Atomic operations are already evaluated: a target sees only sets and clears. The arrays are views into larger buffers: a target
+ * that keeps them beyond `apply` copies them.
+ */
 export type RestoreOperation =
   | { readonly type: 'set'; readonly key: Uint8Array; readonly value: Uint8Array }
   /** begin inclusive, end exclusive */
   | { readonly type: 'clear'; readonly begin: Uint8Array; readonly end: Uint8Array };
 
-/** How far a restore has come: opaque to the target, stored with the batch that it belongs to. */
+/** How far a restore has come: opaque to the target, stored with the batch that it belongs to, whole. */
 export interface RestoreCheckpoint {
-  /** Identifies the restore (container, target version, ranges): another restore's checkpoint is not continued. */
+  /** Identifies the restore (backup, target version, ranges): another restore's checkpoint is not continued. */
   readonly restoreId: string;
-  /** Everything at or below it is applied. */
-  readonly version: Version;
   /** `clearing`: target ranges are being cleared; `rows`: a snapshot is being loaded; `log`: mutations are being applied; `done`. */
   readonly phase: 'clearing' | 'rows' | 'log' | 'done';
-  /** For the phases before `log`: where to go on. */
+  /** In the phases `log` and `done`: everything at or below it is applied (-1: nothing yet). Before that it means nothing, and is 0. */
+  readonly version: Version;
+  /** Where within the phase to go on, if `version` does not say it all: a version too large for one batch is applied in several. */
   readonly cursor?: string | undefined;
 }
 
+/** Nobody else may write to the restored ranges while a restore runs. Calls come one at a time. */
 export interface RestoreTarget {
-  /** Values of these keys, in the same order; undefined where there is none. Needed to evaluate atomic operations. */
+  /** Values of these keys, in the same order; undefined where there is none. Sees everything that was applied. Needed to evaluate atomic operations. */
   read(keys: readonly Uint8Array[]): Promise<readonly (Uint8Array | undefined)[]>;
-  /** Applies the operations in order, and stores the checkpoint, in one atomic and durable step. */
+  /** Applies the operations in order, and stores the checkpoint, in one atomic and durable step. `operations` may be empty. */
   apply(operations: readonly RestoreOperation[], checkpoint: RestoreCheckpoint): Promise<void>;
   /** The checkpoint of the last `apply`, undefined if there is none. */
   checkpoint(): Promise<RestoreCheckpoint | undefined>;
-  /** Whether any key of the range has a value. */
+  /** Whether no key of the range has a value. What the target keeps for itself (its checkpoint) does not count. */
   isEmpty(range: KeyRange): Promise<boolean>;
 }

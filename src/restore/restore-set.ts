@@ -85,6 +85,8 @@ function findLog(description: BackupDescription, version: Version, firstVersion:
   if (maxLogEnd === undefined || version >= maxLogEnd) {
     refuse(description, version, `the log ends at ${maxLogEnd ?? 'nothing: there is no log file'} (exclusive)`);
   }
+  const begin = description.stretches[0]?.begin;
+  if (begin !== undefined && version < begin) refuse(description, version, `the log begins at ${begin}`);
   return refuse(description, version, whyNotFromEmpty(description, firstVersion));
 }
 
@@ -115,9 +117,7 @@ function setOf(description: BackupDescription, version: Version, logBegin: Versi
     }
   }
   const tags = [...byTag].map(([tag, pieces]) => ({ tag, pieces })).sort((a, b) => a.tag - b.tag);
-  const files = new Set(tags.flatMap(({ pieces }) => pieces.map((piece) => piece.file)));
-  const bytes = [...files].reduce((sum, file) => sum + file.size, 0);
-  return { version, snapshot: undefined, logBegin, tags, bytes };
+  return { version, snapshot: undefined, logBegin, tags, bytes: bytesOf(tags) };
 }
 
 function tagsOf(description: BackupDescription, stretch: LogStretch): readonly TagLog[] {
@@ -146,5 +146,10 @@ export function remainingSet(set: RestoreSet, from: Version): RestoreSet {
       .filter((piece) => piece.end > from)
       .map((piece) => ({ ...piece, begin: maxVersion(piece.begin, from) })),
   }));
-  return { ...set, tags, logBegin: maxVersion(set.logBegin, from) };
+  return { ...set, tags, logBegin: maxVersion(set.logBegin, from), bytes: bytesOf(tags) };
+}
+
+function bytesOf(tags: readonly TagPieces[]): number {
+  const files = new Set(tags.flatMap(({ pieces }) => pieces.map((piece) => piece.file)));
+  return [...files].reduce((sum, file) => sum + file.size, 0);
 }

@@ -1,0 +1,99 @@
+// Turns a batch of mutations into plain sets and clears: atomic operations are evaluated over what the target holds and over what the batch itself has done before them.
+
+import { evaluateAtomic, isAtomicType } from '../core/atomic.js';
+import { compareBytes, keyAfter } from '../core/bytes.js';
+import { BackupError } from '../core/errors.js';
+import type { Mutation } from '../core/mutation.js';
+import { MutationType } from '../core/mutation.js';
+import type { RestoreOperation, RestoreTarget } from '../ports/restore-target.js';
+
+/** `mutations` in order; the operations come out in the same order. One `read` of the target, and none if there is no atomic operation. */
+export async function evaluateBatch(
+  mutations: readonly Mutation[],
+  target: Pick<RestoreTarget, 'read'>,
+): Promise<RestoreOperation[]> {
+  const atomics = mutations.filter((mutation) => isAtomicType(mutation.type));
+  const overlay = atomics.length === 0 ? undefined : await Overlay.read(atomics, target);
+  const operations: RestoreOperation[] = [];
+  for (const mutation of mutations) {
+    const { type, param1: key, param2 } = mutation;
+    if (type === MutationType.SetValue) {
+      overlay?.set(key, param2);
+      operations.push({ type: 'set', key, value: param2 });
+    } else if (type === MutationType.ClearRange) {
+      overlay?.clear(key, param2);
+      operations.push({ type: 'clear', begin: key, end: param2 });
+    } else if (overlay !== undefined) {
+      evaluate(mutation, overlay, operations);
+    }
+  }
+  return operations;
+}
+
+function evaluate(
+  { type, param1: key, param2: operand }: Mutation,
+  overlay: Overlay,
+  operations: RestoreOperation[],
+): void {
+  const before = overlay.get(key);
+  const after = evaluateAtomic(type, before, operand);
+  if (after === before) return;
+  overlay.set(key, after);
+  if (after === undefined) operations.push({ type: 'clear', begin: key, end: keyAfter(key) });
+  else operations.push({ type: 'set', key, value: after });
+}
+
+/** The current values of the keys that the batch's atomic operations touch; other keys do not matter to it. */
+class Overlay {
+  readonly #values = new Map<string, Uint8Array | undefined>();
+  /** Sorted: a clear finds the keys that it covers by binary search. */
+  readonly #keys: readonly Uint8Array[];
+
+  private constructor(keys: readonly Uint8Array[]) {
+    this.#keys = keys;
+  }
+
+  static async read(atomics: readonly Mutation[], target: Pick<RestoreTarget, 'read'>): Promise<Overlay> {
+    const distinct = new Map(atomics.map((mutation) => [text(mutation.param1), mutation.param1]));
+    const keys = [...distinct.values()].sort(compareBytes);
+    const values = await target.read(keys);
+    if (values.length !== keys.length) {
+      throw new BackupError(
+        'ADAPTER_CONTRACT',
+        `read of ${keys.length} keys of the restore target returned ${values.length} values`,
+      );
+    }
+    const overlay = new Overlay(keys);
+    for (const [i, key] of keys.entries()) overlay.#values.set(text(key), values[i]);
+    return overlay;
+  }
+
+  get(key: Uint8Array): Uint8Array | undefined {
+    return this.#values.get(text(key));
+  }
+
+  set(key: Uint8Array, value: Uint8Array | undefined): void {
+    const name = text(key);
+    if (this.#values.has(name)) this.#values.set(name, value);
+  }
+
+  clear(begin: Uint8Array, end: Uint8Array): void {
+    let low = 0;
+    let high = this.#keys.length;
+    while (low < high) {
+      const middle = (low + high) >>> 1;
+      if (compareBytes(this.#keys[middle] as Uint8Array, begin) < 0) low = middle + 1;
+      else high = middle;
+    }
+    for (let i = low; i < this.#keys.length; i++) {
+      const key = this.#keys[i] as Uint8Array;
+      if (compareBytes(key, end) >= 0) return;
+      this.#values.set(text(key), undefined);
+    }
+  }
+}
+
+/** One character per byte. */
+function text(bytes: Uint8Array): string {
+  return Buffer.from(bytes.buffer, bytes.byteOffset, bytes.byteLength).toString('latin1');
+}

@@ -1,0 +1,111 @@
+// A restore target in memory: for tests and simulations, and the shortest complete example of the port.
+
+import type { KeyRange } from '../core/key-range.js';
+import type { RestoreCheckpoint, RestoreOperation, RestoreTarget } from '../ports/restore-target.js';
+
+export interface MemoryRow {
+  readonly key: Uint8Array;
+  readonly value: Uint8Array;
+}
+
+export interface MemoryRestoreTargetOptions {
+  /** Called before each apply; throwing makes the apply fail with nothing applied: fault injection. */
+  readonly beforeApply?:
+    ((operations: readonly RestoreOperation[], checkpoint: RestoreCheckpoint) => void | Promise<void>) | undefined;
+  /** Called after each apply has taken effect; throwing makes the caller believe that it failed. */
+  readonly afterApply?: ((checkpoint: RestoreCheckpoint) => void | Promise<void>) | undefined;
+}
+
+/** Rows are kept in key order. What is written is copied. */
+export class MemoryRestoreTarget implements RestoreTarget {
+  /** Keys as strings of one character per byte: those compare as the bytes do. Sorted. */
+  readonly #keys: string[] = [];
+  readonly #values = new Map<string, Uint8Array>();
+  readonly #options: MemoryRestoreTargetOptions;
+  #checkpoint: RestoreCheckpoint | undefined;
+  #applies = 0;
+
+  constructor(options: MemoryRestoreTargetOptions = {}) {
+    this.#options = options;
+  }
+
+  /** Number of keys that have a value. */
+  get size(): number {
+    return this.#values.size;
+  }
+
+  /** How many times `apply` has taken effect. */
+  get applies(): number {
+    return this.#applies;
+  }
+
+  /** All rows, or those of `range`, in key order. */
+  *rows(range?: KeyRange): IterableIterator<MemoryRow> {
+    const from = range === undefined ? 0 : this.#lowerBound(text(range.begin));
+    const to = range === undefined ? this.#keys.length : this.#lowerBound(text(range.end));
+    for (const key of this.#keys.slice(from, to)) {
+      yield { key: new Uint8Array(Buffer.from(key, 'latin1')), value: this.#values.get(key) as Uint8Array };
+    }
+  }
+
+  get(key: Uint8Array): Uint8Array | undefined {
+    return this.#values.get(text(key));
+  }
+
+  /** Writes a row beside any restore. */
+  put(key: Uint8Array, value: Uint8Array): void {
+    this.#set(text(key), new Uint8Array(value));
+  }
+
+  read(keys: readonly Uint8Array[]): Promise<readonly (Uint8Array | undefined)[]> {
+    return Promise.resolve(keys.map((key) => this.get(key)));
+  }
+
+  async apply(operations: readonly RestoreOperation[], checkpoint: RestoreCheckpoint): Promise<void> {
+    await this.#options.beforeApply?.(operations, checkpoint);
+    for (const operation of operations) {
+      if (operation.type === 'set') this.put(operation.key, operation.value);
+      else this.#clear(text(operation.begin), text(operation.end));
+    }
+    this.#checkpoint = { ...checkpoint };
+    this.#applies++;
+    await this.#options.afterApply?.(checkpoint);
+  }
+
+  checkpoint(): Promise<RestoreCheckpoint | undefined> {
+    return Promise.resolve(this.#checkpoint);
+  }
+
+  isEmpty(range: KeyRange): Promise<boolean> {
+    const key = this.#keys[this.#lowerBound(text(range.begin))];
+    return Promise.resolve(key === undefined || key >= text(range.end));
+  }
+
+  #set(key: string, value: Uint8Array): void {
+    if (!this.#values.has(key)) this.#keys.splice(this.#lowerBound(key), 0, key);
+    this.#values.set(key, value);
+  }
+
+  #clear(begin: string, end: string): void {
+    const from = this.#lowerBound(begin);
+    const to = this.#lowerBound(end);
+    if (from >= to) return;
+    for (const key of this.#keys.splice(from, to - from)) this.#values.delete(key);
+  }
+
+  /** Index of the first key at or above `key`. */
+  #lowerBound(key: string): number {
+    let low = 0;
+    let high = this.#keys.length;
+    while (low < high) {
+      const middle = (low + high) >>> 1;
+      if ((this.#keys[middle] as string) < key) low = middle + 1;
+      else high = middle;
+    }
+    return low;
+  }
+}
+
+function text(bytes: Uint8Array): string {
+  return Buffer.from(bytes.buffer, bytes.byteOffset, bytes.byteLength).toString('latin1');
+}
