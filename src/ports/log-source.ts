@@ -20,7 +20,8 @@ export interface PeekReply {
   /**
    * Exclusive: everything of this tag in [begin, end) is in `batch` or was never written. Greater than `begin` unless the call
    * was answered early (a log may answer early with end = begin to report `popped`). Moves on when nothing is written, so that an
-   * idle log is not a stuck one. For an epoch that has ended it reaches the epoch's end without waiting, and never passes it.
+   * idle log is not a stuck one. For an epoch that has ended it reaches the epoch's end without waiting, and never passes it:
+   * a worker that has not been told of a recovery may ask from above the epoch's end, and is answered at once, empty, with end = begin.
    */
   readonly end: Version;
   /** As `minKnownCommittedVersion` for this epoch, at the time of the reply. */

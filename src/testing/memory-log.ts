@@ -261,22 +261,18 @@ export class MemoryLog implements LogSource {
   async #peek({ epoch: number, tag, begin, maxBytes, signal }: PeekRequest): Promise<PeekReply> {
     const epoch = this.#epoch(number);
     const partition = this.#partition(epoch, tag);
-    if (begin < epoch.begin || (epoch.end !== undefined && begin > epoch.end)) {
-      const end = epoch.end ?? 'now';
-      throw new BackupError(
-        'INVALID_OPTION',
-        `epoch ${number} is [${epoch.begin}, ${end}): nothing to peek at ${begin}`,
-        {
-          epoch: number,
-          tag,
-        },
-      );
+    if (begin < epoch.begin) {
+      throw new BackupError('INVALID_OPTION', `epoch ${number} begins at ${epoch.begin}: nothing to peek at ${begin}`, {
+        epoch: number,
+        tag,
+      });
     }
     for (;;) {
       signal.throwIfAborted();
       const end = epoch.end ?? this.#known + 1n;
       if (end > begin || epoch.end !== undefined) {
-        const read = partition.read(begin, end, maxBytes);
+        // A worker that has not been told of the recovery may ask from above the epoch's end.
+        const read = partition.read(begin, maxVersion(begin, end), maxBytes);
         return { ...read, minKnownCommittedVersion: this.#minKnownCommitted(epoch), popped: partition.popped };
       }
       await this.#change(signal);

@@ -23,6 +23,7 @@ export async function pull(run: Run, signal: AbortSignal): Promise<void> {
     try {
       // The answer may have come in the very step in which the last job left (rule P22).
       signal.throwIfAborted();
+      checkReply(run, begin, reply);
       run.noteCommitted(reply.minKnownCommittedVersion);
       if (reply.popped !== undefined && reply.popped >= begin)
         await passGap(run, begin, reply.popped, firstPeek, signal);
@@ -56,6 +57,17 @@ async function peek(run: Run, begin: Version, signal: AbortSignal): Promise<Peek
     abortable(logSource.peek({ epoch: backupEpoch, tag, begin, maxBytes: peekBytes, signal }), signal, (late) =>
       late.batch.release(),
     ),
+  );
+}
+
+/** What the queue does not check when it takes a batch. */
+function checkReply(run: Run, begin: Version, reply: PeekReply): void {
+  if (reply.end >= begin) return;
+  const { tag, backupEpoch } = run.options;
+  throw new BackupError(
+    'ADAPTER_CONTRACT',
+    `the log of epoch ${backupEpoch}, tag ${tag.id}, was asked from version ${begin} on and answered up to ${reply.end} only`,
+    { tag, epoch: backupEpoch, versions: { begin, end: reply.end } },
   );
 }
 
