@@ -249,6 +249,17 @@ export class ProgressHistory {
     }
     await makeFolders(this.#root, true);
     const next = `1-${this.#random.uid()}`;
+    try {
+      await this.#prepareFirst(next);
+    } catch (error) {
+      // Another process was first, or so much so that its cleaner has taken our folder away already.
+      if (systemErrorCode(error) !== 'EEXIST' && !isMissing(error)) throw error;
+      await this.#remove(`next-${next}`);
+    }
+  }
+
+  /** The first generation is named by a file of its own, which only one process can make. */
+  async #prepareFirst(next: string): Promise<void> {
     const folder = join(this.#root, `next-${next}`);
     await mkdir(folder);
     await writeSynced(
@@ -258,12 +269,7 @@ export class ProgressHistory {
     await writeSynced(join(folder, GENESIS), encodeGenesis({ next }));
     await syncFolder(folder);
     await syncFolder(this.#root);
-    try {
-      await link(join(folder, GENESIS), join(this.#root, GENESIS));
-    } catch (error) {
-      if (systemErrorCode(error) !== 'EEXIST' && !isMissing(error)) throw error;
-      await this.#remove(`next-${next}`);
-    }
+    await link(join(folder, GENESIS), join(this.#root, GENESIS));
   }
 
   /**
