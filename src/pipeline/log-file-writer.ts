@@ -48,7 +48,7 @@ const CACHE_LINE = 64;
 const WARM_RUNS = 64;
 const WARM_BYTES = 1024;
 /** Keeps the compiler from leaving the reads out. */
-let warmed = 0;
+const warmed = new Uint32Array(1);
 
 /** A place in a routed job: a run, and how many of its records are done. */
 interface Place {
@@ -61,7 +61,7 @@ function fillGroup(encoder: LogFileEncoder, routed: RoutedJob, from: Place): Pla
   const { runs, sources, runCount } = routed;
   let done = from.record;
   for (let run = from.run; run < runCount; run++) {
-    if ((run - from.run) % WARM_RUNS === 0) warmed ^= warm(routed, run, Math.min(run + WARM_RUNS, runCount));
+    if ((run - from.run) % WARM_RUNS === 0) warmed[0] = warm(routed, run, Math.min(run + WARM_RUNS, runCount));
     const at = run * RUN_WIDTH;
     const { bytes, recordStarts } = sources[runs[at] as number] as RecordSource;
     const first = runs[at + 1] as number;
