@@ -1,6 +1,7 @@
 // Stores, containers and logs for tests of interleavings: a call can be held before or after its effect, fail, or lose its answer.
 // Everything else goes straight through. One wrapper per party: give each worker its own to hold or cut off that worker alone.
 
+import { abortable } from '../../src/core/abort.js';
 import { BackupError } from '../../src/core/errors.js';
 import type { Version } from '../../src/core/version.js';
 import type { BackupContainer, BackupFile, ListedFile, WriteFileOptions } from '../../src/ports/backup-container.js';
@@ -150,7 +151,10 @@ export class GatedStore extends Interceptor<'transact' | 'watch', TransactionFac
 
   watch(key: string, seen: Uint8Array | undefined, signal: AbortSignal): Promise<void> {
     const facts = { reads: new Set([key]), writes: new Map<string, undefined>() };
-    return this.around('watch', facts, () => this.#inner.watch(key, seen, signal));
+    return abortable(
+      this.around('watch', facts, () => this.#inner.watch(key, seen, signal)),
+      signal,
+    );
   }
 }
 
