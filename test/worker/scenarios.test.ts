@@ -11,6 +11,8 @@ import { World, set } from './world.js';
 
 const TAG_0 = logRouterTag(0);
 
+const DEAF = { pollInterval: 1_000_000, uploadDelay: 1_000_000, coordinationInterval: 1_000_000 };
+
 /** Its watches never fire. */
 function withoutWatches(store: ProgressStore): ProgressStore {
   return {
@@ -44,7 +46,6 @@ describe('the scenarios of the protocol', () => {
     log.recover({ end: 10n, announce: false });
     for (let version = 10; version <= 20; version++) world.put(0, `new${version}`);
     await clock.advance(60_000);
-    // Red until MemoryLog answers a peek from above the end of an epoch that has ended (it refuses it, and the worker fails).
     expect(old.worker.metrics()).toMatchObject({ savedVersion: 9n, minKnownCommittedVersion: 9n });
     expect(await world.stretches('job')).toEqual(['0:[1, 10)']);
 
@@ -316,8 +317,7 @@ describe('the scenarios of the protocol', () => {
     void world.request('job');
     await clock.settle();
     // It hears of nothing but by its peeks: neither of recoveries nor of jobs that end.
-    const deaf = { pollInterval: 1_000_000, uploadDelay: 1_000_000, coordinationInterval: 1_000_000 };
-    const late = world.start(0, { log, store: withoutWatches(world.store), ...deaf });
+    const late = world.start(0, { log, store: withoutWatches(world.store), ...DEAF });
     log.freezeLogSystem();
     const peek = log.hold('peek');
     await clock.advance(1_000);
@@ -333,6 +333,28 @@ describe('the scenarios of the protocol', () => {
     peek.open();
     await clock.advance(5_000);
     expect(late.outcome()).toMatchObject({ outcome: 'displaced', error: { code: 'DISPLACED' } });
+  });
+
+  it('10. A false alarm: the same when another run has claimed the tag in the same epoch, and has popped', async () => {
+    const { clock, log: shared } = world;
+    const log = new GatedLog(shared);
+    const old = world.start(0, { log, store: withoutWatches(world.store), ...DEAF });
+    void world.request('job');
+    await clock.settle();
+    await old.stop();
+    const late = world.start(0, { log, store: withoutWatches(world.store), ...DEAF });
+    const peek = log.hold('peek');
+    await clock.advance(1_000);
+    expect(peek.isReached).toBe(true);
+    const replacement = world.start(0);
+    world.put(0, 'a');
+    await clock.advance(11_000);
+    expect(shared.popped(1, TAG_0)).toBe(1n);
+
+    peek.open();
+    await clock.settle();
+    expect(late.outcome()).toMatchObject({ outcome: 'displaced', error: { code: 'DISPLACED' } });
+    expect(replacement.outcome()).toBeUndefined();
   });
 
   it('11. A lock full of nothing: when the last job goes away, a batch that waits for the lock goes with it', async () => {
