@@ -71,7 +71,7 @@ export class SimCluster implements StoreCheckParts {
     const { scheduler, random } = this.world;
     scheduler.schedule(random.between(0, OLDEST_EPOCH_DELAY_MS), () => {
       this.log.setOldestBackupEpoch(oldestUnfinished(this.log.allEpochs, this.store.values));
-      scheduler.schedule(random.between(0, 10 * OLDEST_EPOCH_DELAY_MS), () => {
+      scheduler.schedule(random.between(0, random.pick([1, 10]) * OLDEST_EPOCH_DELAY_MS), () => {
         this.log.forgetBefore(oldestUnfinished(this.log.allEpochs, this.store.values));
       });
     });

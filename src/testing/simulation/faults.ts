@@ -62,7 +62,7 @@ export function drawFaultRates(random: SimRandom): FaultRates {
     watchNever: random.chance(0.2) ? 1 : maybe(0.4),
     shortPeek: maybe(0.3),
     hang: maybe(0.03),
-    noticeDelayMs: random.pick([5, 60, 400]),
+    noticeDelayMs: random.pick([5, 60, 400, 1500]),
     slowRead: random.pick([0, 0.1, 0.4]),
   };
 }

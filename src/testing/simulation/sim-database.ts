@@ -18,6 +18,8 @@ export class SimDatabase {
   readonly #cluster: SimCluster;
   readonly #meanGapMs: number;
   readonly #jumps: boolean;
+  /** Most virtual ms that a commit usually takes: the length of the uncommitted tail. */
+  readonly #commitMs: number;
   #acceptsCommits = false;
   #isIdle = false;
 
@@ -25,6 +27,7 @@ export class SimDatabase {
     const { random } = cluster.world;
     this.#cluster = cluster;
     this.#meanGapMs = random.pick([15, 35, 35, 90]);
+    this.#commitMs = random.pick([20, 60, 200]);
     this.#jumps = random.chance(0.4);
   }
 
@@ -96,7 +99,7 @@ export class SimDatabase {
       );
     }
     log.append({ version, mutations });
-    scheduler.schedule(random.chance(0.1) ? random.between(0, 400) : random.between(0, 30), () => {
+    scheduler.schedule(random.chance(0.1) ? random.between(0, 400) : random.between(0, this.#commitMs), () => {
       if (log.current.epoch !== epoch) return;
       world.trace.add('database', `commits ${version}`);
       history.commit(version);

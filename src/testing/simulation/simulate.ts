@@ -74,11 +74,11 @@ class Simulation {
     this.#database.start();
     await scheduler.run(hasFailed, this.#calmAt);
     if (hasFailed()) return;
-    await checkContainers(this.#cluster);
+    await checkContainers(this.#cluster, false);
     this.#calm();
     await this.#rest();
     if (hasFailed()) return;
-    await checkContainers(this.#cluster);
+    await checkContainers(this.#cluster, true);
     this.#recruiter.stop();
     await scheduler.run(() => hasFailed() || this.#recruiter.running.length === 0, scheduler.now + STOP_MS);
     this.#cluster.verdict.expect(this.#recruiter.running.length === 0, 'workers heed their signal', () =>
@@ -119,13 +119,26 @@ class Simulation {
     };
   }
 
-  /** Some jobs are there before the first worker, so that they begin with the database. */
+  /** Some jobs are there before the first worker, so that they begin with the database; or there is none until after a recovery. */
   #planJobs(): void {
     const { random, scheduler } = this.#cluster.world;
+    if (random.chance(0.12)) {
+      this.#planLateJob();
+      return;
+    }
     const isFirst = random.chance(0.8);
     const jobs = random.int(1, 3);
     for (let i = 0; i < jobs; i++) this.#operator.run(this.#drawJob(i, isFirst && i < random.int(1, 2)));
     scheduler.schedule(isFirst ? random.between(30, 80) : 0, () => this.#recruiter.start());
+  }
+
+  /** NOOP mode, a recovery, and a job just afterwards: workers that have not been told meet what others have discarded. */
+  #planLateJob(): void {
+    const { random, scheduler } = this.#cluster.world;
+    const at = random.between(100, this.#calmAt / 2);
+    this.#recruiter.start();
+    scheduler.schedule(at, () => this.#database.recover());
+    this.#operator.run({ ...this.#drawJob(0, false), startVersion: 0n, submitAt: at + random.between(0, 400) });
   }
 
   #drawJob(index: number, isFirst: boolean): SimJobPlan {
