@@ -9,7 +9,7 @@ import type { Run } from './run.js';
 export async function popWhatIsSaved(run: Run, signal: AbortSignal): Promise<void> {
   for (;;) {
     const seen = run.changed.count;
-    if (canPop(run)) await pop(run, run.poppableVersion, signal);
+    if (canPop(run)) await run.untilDisplaced(signal, (inner) => pop(run, run.poppableVersion, inner));
     else await run.changed.after(seen, signal);
   }
 }
