@@ -2,7 +2,7 @@
 
 import { abortableStream } from '../core/abort.js';
 import { PAUSED_KEY } from '../job/keys.js';
-import { displaced } from '../job/worker-transactions.js';
+import { checkOwner, displaced } from '../job/worker-transactions.js';
 import type { LogSource, LogSystemInfo } from '../ports/log-source.js';
 import type { WorkerState } from './events.js';
 import type { Run } from './run.js';
@@ -11,7 +11,10 @@ import { watchOrPoll } from './watch.js';
 /** P21 */
 export async function monitorPause(run: Run, signal: AbortSignal): Promise<void> {
   for (;;) {
-    const value = await run.transact('read the pause flag', signal, (tx) => tx.get(PAUSED_KEY));
+    const value = await run.transact('read the pause flag', signal, async (tx) => {
+      await checkOwner(tx, run.owner);
+      return tx.get(PAUSED_KEY);
+    });
     const isPaused = value !== undefined;
     if (isPaused !== run.paused) {
       run.paused = isPaused;
