@@ -41,7 +41,10 @@ export function utf8(text: string): Uint8Array {
 export function printableBytes(bytes: Uint8Array): string {
   let text = '';
   for (const byte of bytes) {
-    text += byte >= 0x20 && byte < 0x7f && byte !== 0x5c ? String.fromCharCode(byte) : `\\x${byte.toString(16).padStart(2, '0')}`;
+    text +=
+      byte >= 0x20 && byte < 0x7f && byte !== 0x5c
+        ? String.fromCharCode(byte)
+        : `\\x${byte.toString(16).padStart(2, '0')}`;
   }
   return text;
 }
