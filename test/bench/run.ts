@@ -7,7 +7,11 @@ import type { Bench, BenchOptions, Figures } from './bench.js';
 
 /** By the name of the figures they give, or what those names begin with. Modules are loaded one at a time: a bench should not warm up another's code. */
 const benches: readonly { readonly name: string; readonly load: () => Promise<{ readonly bench: Bench }> }[] = [
+  { name: 'pipeline.full', load: () => import('./pipeline-full.js') },
   { name: 'pipeline.build', load: () => import('./pipeline-build.js') },
+  { name: 'pipeline.routed', load: () => import('./pipeline-routed.js') },
+  { name: 'memory', load: () => import('./memory.js') },
+  { name: 'eventloop', load: () => import('./eventloop.js') },
 ];
 
 const { values: args } = parseArgs({
