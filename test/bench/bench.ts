@@ -7,8 +7,8 @@ export interface Figure {
   /** As text, such as ">= 0.5". */
   readonly goal: string;
   readonly met: boolean;
-  /** What went into it, in one line. */
-  readonly detail: string;
+  /** What went into it: a line, or named numbers. */
+  readonly detail: string | Readonly<Record<string, number | string>>;
 }
 
 export type Figures = Record<string, Figure>;

@@ -54,9 +54,10 @@ if (args.json) {
   console.log(JSON.stringify(figures, null, 2));
 } else {
   for (const [name, { value, unit, goal, met, detail }] of Object.entries(figures)) {
+    const shownDetail = typeof detail === 'string' ? detail : JSON.stringify(detail);
     const shown = value >= 1000 ? Math.round(value).toLocaleString('en') : value.toFixed(3);
     console.log(
-      `${met ? 'met ' : 'MISS'} ${name.padEnd(24)} ${shown.padStart(12)} ${unit} (goal ${goal})\n     ${detail}`,
+      `${met ? 'met ' : 'MISS'} ${name.padEnd(24)} ${shown.padStart(12)} ${unit} (goal ${goal})\n     ${shownDetail}`,
     );
   }
 }
