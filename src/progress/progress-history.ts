@@ -102,6 +102,7 @@ export class ProgressHistory {
       if (await this.#readCommits()) return;
       this.#generation = undefined;
     }
+    if (newestOf(await this.#list()) === undefined) throw this.#corrupt(GENESIS, 'no generation is left');
     throw new BackupError(
       'STORE_UNAVAILABLE',
       `${this.#root}: the newest generation changed faster than it could be read`,

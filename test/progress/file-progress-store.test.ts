@@ -149,7 +149,7 @@ describe('watching', () => {
     await store.close();
     await ended;
     await expect(increment(store, 'counter')).rejects.toMatchObject({ code: 'INVALID_STATE' });
-    expect(watchersOf()).toBe(0);
+    while (watchersOf() > 0) await systemClock.yieldToHost();
     await store.close();
   });
 
@@ -157,10 +157,8 @@ describe('watching', () => {
     const store = open({ pollInterval: 1 });
     await increment(store, 'counter');
     const watching = store.watch('a', undefined, new AbortController().signal);
-    truncateSync(join(generation(), 'commit-1'), 0);
-    await write(open({ directory: `${directory}/other` }), { a: '1' });
     rmSync(generation(), { recursive: true });
-    await expect(watching).rejects.toMatchObject({ code: 'STORE_UNAVAILABLE' });
+    await expect(watching).rejects.toMatchObject({ code: 'STORE_CORRUPT', file: join(directory, 'genesis') });
   });
 });
 
