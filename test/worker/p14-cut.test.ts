@@ -125,6 +125,7 @@ describe('P14 the cut', () => {
     await world.submit('job');
     for (let version = 1; version <= 9; version++) world.put(0, `a${version}`);
     log.commit([{ tag: 0, mutation: set('lost') }], { uncommitted: true });
+    await clock.advance(1_000);
     log.recover({ announce: false });
     world.put(0, 'kept');
     await clock.advance(30_000);

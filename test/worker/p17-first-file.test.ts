@@ -85,6 +85,8 @@ describe('P17 first files and idle rounds', () => {
       expect(files.slice(1).map(({ begin }) => begin)).toEqual(files.slice(0, -1).map(({ end }) => end));
       expect(await world.mutations(uid)).toEqual(['0/1/1/a=v']);
     }
+    const saves = running.events.filter((event) => event.startsWith('saved'));
+    expect(new Set(saves).size).toBe(saves.length);
     const saved = running.worker.metrics()?.savedVersion ?? 0n;
     expect((await world.files('one')).at(-1)?.end).toBe(saved + 1n);
     expect(saved).toBeLessThanOrEqual(log.committed);
