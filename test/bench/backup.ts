@@ -191,6 +191,11 @@ export async function inFreshFolder<T>(
   }
 }
 
+/** Runs `body` with a folder of its own within `parent`, which stays. */
+export async function inSubfolder<T>(parent: string, body: (directory: string) => Promise<T>): Promise<T> {
+  return body(await mkdtemp(join(parent, 'run-')));
+}
+
 export function directoryJob(directory: string, uid: string, ranges: readonly KeyRange[] = []): BackupJob {
   return { uid, ranges, container: new DirectoryContainer(join(directory, uid)) };
 }

@@ -1,21 +1,26 @@
 // The whole way of one tag's messages, for one job with all keys, against a raw write of the same bytes.
 
-import { backUp, directoryJob, inFreshFolder, logOf, MIB, prebuild, writeRaw } from './backup.js';
+import { backUp, directoryJob, inFreshFolder, inSubfolder, logOf, MIB, prebuild, writeRaw } from './backup.js';
 import { DEFAULT_PAIRS, atLeast, inTurn, median, type BenchOptions, type Figures } from './bench.js';
 
 const DEFAULT_SIZE_MIB = 1024;
 
-export async function bench(options: BenchOptions): Promise<Figures> {
+export function bench(options: BenchOptions): Promise<Figures> {
+  // Nothing is deleted before the end: deleting files slows down the next ones' syncs.
+  return inFreshFolder(options.directory, (directory) => compare(options, directory));
+}
+
+async function compare(options: BenchOptions, parent: string): Promise<Figures> {
   const sizeMiB = options.sizeMiB ?? DEFAULT_SIZE_MIB;
   const batches = prebuild(sizeMiB * MIB);
   let files: readonly number[] = [];
   const backup = () =>
-    inFreshFolder(options.directory, async (directory) => {
+    inSubfolder(parent, async (directory) => {
       const result = await backUp(logOf(batches), [directoryJob(directory, 'full')]);
       files = result.files;
       return result.time;
     });
-  const raw = () => inFreshFolder(options.directory, (directory) => writeRaw(directory, batches, files));
+  const raw = () => inSubfolder(parent, (directory) => writeRaw(directory, batches, files));
   // The backup comes first in each pair: the raw side writes files of the sizes that it wrote.
   const { ratios, a, b } = await inTurn(backup, raw, options.pairs ?? DEFAULT_PAIRS);
   const value = 1 / median(ratios);
