@@ -20,6 +20,7 @@ const NONE: FaultRates = {
   shortPeek: 0,
   hang: 0,
   noticeDelayMs: 5,
+  cutOff: 0,
   slowRead: 0.5,
 };
 

@@ -30,6 +30,8 @@ export interface FaultRates {
   readonly hang: number;
   /** Milliseconds by which notices of the log system's state are late, at most. */
   readonly noticeDelayMs: number;
+  /** A process hears of the log system's state very late. Per process. */
+  readonly cutOff: number;
   /** A transaction reads only after a pause. */
   readonly slowRead: number;
 }
@@ -46,6 +48,7 @@ const CALM: FaultRates = {
   shortPeek: 0,
   hang: 0,
   noticeDelayMs: 5,
+  cutOff: 0,
   slowRead: 0.1,
 };
 
@@ -62,7 +65,8 @@ export function drawFaultRates(random: SimRandom): FaultRates {
     watchNever: random.chance(0.2) ? 1 : maybe(0.4),
     shortPeek: maybe(0.3),
     hang: maybe(0.03),
-    noticeDelayMs: random.pick([5, 60, 400, 1500]),
+    noticeDelayMs: random.pick([5, 60, 400]),
+    cutOff: maybe(0.3),
     slowRead: random.pick([0, 0.1, 0.4]),
   };
 }
@@ -81,6 +85,7 @@ export class SimFaults {
   readonly #random: SimRandom;
   readonly #hits: SimHits;
   #rates: FaultRates;
+  #isStopped = false;
 
   constructor(random: SimRandom, hits: SimHits, rates: FaultRates = drawFaultRates(random)) {
     this.#random = random;
@@ -93,12 +98,18 @@ export class SimFaults {
   }
 
   get stopped(): boolean {
-    return this.#rates === CALM;
+    return this.#isStopped;
   }
 
   /** From now on nothing goes wrong any more. */
   stop(): void {
+    this.#isStopped = true;
     this.#rates = CALM;
+  }
+
+  /** In this run news reach many processes too late. */
+  cutOffMore(): void {
+    this.#rates = { ...this.#rates, cutOff: 0.6 };
   }
 
   plan(kind: CallKind): CallPlan {

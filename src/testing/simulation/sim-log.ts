@@ -14,6 +14,9 @@ import { SimEpochLog } from './sim-epoch.js';
 /** Called at the moment at which a pop discards something. */
 export type PopObserver = (pop: { epoch: LogEpoch; tag: number; upTo: Version; process: SimProcess }) => void;
 
+/** Milliseconds by which news are late for a process that is cut off. */
+const CUT_OFF_MS = 1_500;
+
 interface Waiter {
   readonly process: SimProcess;
   /** True when it got what it waits for. */
@@ -233,6 +236,8 @@ export class SimLog {
 
   async *#logSystem(process: SimProcess, signal: AbortSignal): AsyncGenerator<LogSystemInfo> {
     const { faults, random } = this.#world;
+    // Now and then one process is all but cut off from the news.
+    const lateness = random.chance(faults.rates.cutOff) ? CUT_OFF_MS : 0;
     let pending = true;
     let wake: (() => void) | undefined;
     const subscriber = () => {
@@ -240,7 +245,7 @@ export class SimLog {
         this.#subscribers.delete(subscriber);
         return;
       }
-      process.deliver(random.between(0, faults.rates.noticeDelayMs), () => {
+      process.deliver(random.between(lateness / 2, lateness + faults.rates.noticeDelayMs), () => {
         pending = true;
         wake?.();
       });

@@ -108,7 +108,7 @@ export class SimRecruiter {
       const others = this.running.filter((other) => isSamePlace(other.plan, planned));
       const alive = others.filter((other) => !other.process.isFrozen || world.random.chance(0.7));
       if (alive.length === 0) this.#startWorker(planned);
-      else if (world.random.chance(this.#duplicates)) {
+      else if (!world.faults.stopped && world.random.chance(this.#duplicates)) {
         hits.add('fault: second owner started');
         this.#startWorker(planned);
       }

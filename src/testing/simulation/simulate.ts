@@ -109,7 +109,7 @@ class Simulation {
       idleUploadDelay: random.pick([150, 400]),
       blockSize: random.pick([128, 1_024, 1 << 20]),
       concurrentWrites: random.int(1, 3),
-      noopPopDelay: 80,
+      noopPopDelay: random.pick([60, 300, 1_200]),
       jobStallTimeout: 600,
       metricsInterval: 1_000_000,
       pollInterval: 150,
@@ -122,7 +122,7 @@ class Simulation {
   /** Some jobs are there before the first worker, so that they begin with the database; or there is none until after a recovery. */
   #planJobs(): void {
     const { random, scheduler } = this.#cluster.world;
-    if (random.chance(0.12)) {
+    if (random.chance(0.15)) {
       this.#planLateJob();
       return;
     }
@@ -132,13 +132,21 @@ class Simulation {
     scheduler.schedule(isFirst ? random.between(30, 80) : 0, () => this.#recruiter.start());
   }
 
-  /** NOOP mode, a recovery, and a job just afterwards: workers that have not been told meet what others have discarded. */
+  /** NOOP mode, a recovery, and a job once the old epoch is discarded: workers that have not been told by then meet a log that others have emptied (P7). */
   #planLateJob(): void {
-    const { random, scheduler } = this.#cluster.world;
-    const at = random.between(100, this.#calmAt / 2);
+    const { log, world } = this.#cluster;
+    const { faults, random, scheduler } = world;
+    faults.cutOffMore();
+    this.#cluster.hits.add('shape: job after a drained epoch');
     this.#recruiter.start();
+    const at = random.between(100, this.#calmAt / 3);
     scheduler.schedule(at, () => this.#database.recover());
-    this.#operator.run({ ...this.#drawJob(0, false), startVersion: 0n, submitAt: at + random.between(0, 400) });
+    const submitWhenForgotten = () => {
+      const { epochs } = log.info;
+      if (epochs.length > 1 && scheduler.now < this.#calmAt) scheduler.schedule(10, submitWhenForgotten);
+      else this.#operator.run({ ...this.#drawJob(0, false), startVersion: 0n, submitAt: random.between(0, 200) });
+    };
+    scheduler.schedule(at + 10, submitWhenForgotten);
   }
 
   #drawJob(index: number, isFirst: boolean): SimJobPlan {
@@ -219,10 +227,12 @@ class Simulation {
     const unsettled = jobs.all.find((job) => job.state === 'Submitted' || job.state === 'Stopping');
     if (unsettled !== undefined) return `job ${unsettled.uid} is ${unsettled.state}`;
     const isActive = activeJobs(values).length > 0;
+    // With nothing to store nobody would notice.
+    const hasWritten = history.committed >= log.current.begin;
     const gone = jobs.all.find(
       (job) => isActiveState(job.state) && this.#cluster.containers.health(job.url) === 'gone',
     );
-    if (gone !== undefined && totalTags > 0) return `job ${gone.uid} is ${gone.state} though its container is gone`;
+    if (gone !== undefined && hasWritten) return `job ${gone.uid} is ${gone.state} though its container is gone`;
     for (let tag = 0; tag < totalTags; tag++) {
       const saved = values.get(progressKey(epoch, tag));
       const noop = values.get(noopKey(epoch, tag));
@@ -230,8 +240,7 @@ class Simulation {
       const noopVersion = noop === undefined ? -1n : decodeVersion('noop', noop);
       const stored = isActive || savedVersion > noopVersion ? savedVersion : noopVersion;
       const committed = history.committed;
-      // Nothing was written in this epoch: there is nothing to record.
-      if (committed < log.current.begin) continue;
+      if (!hasWritten) continue;
       if (stored < committed && !(isActive && noopVersion >= committed))
         return `tag ${tag} has stored ${stored}, committed is ${committed}`;
       const popped = log.popped(epoch, tag) ?? -1n;
