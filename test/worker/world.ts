@@ -209,6 +209,13 @@ export class World {
     await this.store.transact(async (tx) => tx.set(key, utf8(JSON.stringify(value))));
   }
 
+  /** Names of the finished files of a container. */
+  async names(url: string, prefix = ''): Promise<string[]> {
+    const names: string[] = [];
+    for await (const { name } of this.container(url).listFiles(prefix)) names.push(name);
+    return names;
+  }
+
   /** Stops whatever still runs. Call it at the end of every test; failures of workers that the test did not look at are not its concern. */
   async end(): Promise<void> {
     for (const stop of this.#stops) stop.abort(new BackupError('INVALID_STATE', 'the test has ended'));
