@@ -2,7 +2,9 @@
 
 export * from './conformance.js';
 export * from './container-suite.js';
+export * from './log-suite.js';
 export * from './manual-clock.js';
 export * from './memory-log.js';
+export type { FailNextOptions, MemoryLogCall } from './memory-log-faults.js';
 export * from './memory-restore-target.js';
 export * from './store-suite.js';
