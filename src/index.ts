@@ -46,3 +46,4 @@ export * from './restore/describe.js';
 export * from './restore/restore-set.js';
 export * from './restore/log-merge.js';
 export * from './restore/restore.js';
+export { renderCoverage } from './restore/render-coverage.js';

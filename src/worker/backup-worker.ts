@@ -1,7 +1,7 @@
 // The backup worker of one log tag: pulls its messages, stores them for every active job, records progress, and lets the log forget what is safe.
 
 import { EventEmitter } from 'eventemitter3';
-import { AbortScope } from '../core/abort.js';
+import { AbortScope, abortable } from '../core/abort.js';
 import { BackupError } from '../core/errors.js';
 import { claim, recordDone } from '../job/worker-transactions.js';
 import type { Claim, WorkerRun } from '../job/worker-transactions.js';
@@ -124,7 +124,14 @@ export class BackupWorker extends EventEmitter<WorkerEvents> {
     const { progressStore, recruitedEpoch, totalTags, startVersion, endVersion } = this.#options;
     const policy = retryPolicyOf(this.#options, (what, error, delay) => emitSafely(this, 'retry', what, error, delay));
     return retrying(policy, 'claim the tag', signal, () =>
-      progressStore.transact((tx) => claim(tx, { run, recruitedEpoch, totalTags, startVersion, endVersion })),
+      abortable(
+        progressStore.transact((tx) => {
+          // A run that was stopped while the store hung must not take the tag from its replacement.
+          signal.throwIfAborted();
+          return claim(tx, { run, recruitedEpoch, totalTags, startVersion, endVersion });
+        }),
+        signal,
+      ),
     );
   }
 

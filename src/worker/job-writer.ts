@@ -75,6 +75,8 @@ export class JobWriter {
         const delay = Math.min(backoff(this.#run.retryPolicy, attempt), round.stall.left);
         this.#run.retryPolicy.onRetry(`write files of job ${round.uid}`, error, delay);
         await this.#run.clock.sleep(delay, signal);
+        // The last error is the reason that an operator needs; another try would only run into the time limit.
+        if (round.stall.left <= 0) return { kind: 'failed', error: asJobError(error, round) };
       }
     }
   }

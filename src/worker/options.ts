@@ -68,23 +68,27 @@ export type ResolvedOptions = Required<Omit<BackupWorkerOptions, 'endVersion' | 
 };
 
 const MIB = 1 << 20;
+/** ms: Node's timers fire at once when they are asked for more. */
+const LONGEST_DELAY = 2 ** 31 - 1;
 
 /** Throws INVALID_OPTION with the option's name and value. */
 export function resolveOptions(options: BackupWorkerOptions): ResolvedOptions {
-  const knob = (name: keyof WorkerKnobs, fallback: number, least = 1, most = Number.MAX_SAFE_INTEGER): number => {
+  const knob = (name: keyof WorkerKnobs, fallback: number, least: number, most: number, kind: string): number => {
     const value = options[name] ?? fallback;
-    if (!Number.isFinite(value) || value < least || value > most) {
-      throw new BackupError(
-        'INVALID_OPTION',
-        `${name} must be a number from ${least} to ${most}, got ${String(value)}`,
-      );
+    const isRight = kind === 'a number of ms' ? Number.isFinite(value) : Number.isSafeInteger(value);
+    if (!isRight || value < least || value > most) {
+      throw new BackupError('INVALID_OPTION', `${name} must be ${kind} from ${least} to ${most}, got ${String(value)}`);
     }
     return value;
   };
+  const ms = (name: keyof WorkerKnobs, fallback: number, least = 1) =>
+    knob(name, fallback, least, LONGEST_DELAY, 'a number of ms');
+  const count = (name: keyof WorkerKnobs, fallback: number, least = 1, most = Number.MAX_SAFE_INTEGER) =>
+    knob(name, fallback, least, most, 'a whole number');
   checkPorts(options);
   checkEpochs(options);
-  const lockBytes = knob('lockBytes', 128 * MIB);
-  const retryMinDelay = knob('retryMinDelay', 100, 0);
+  const lockBytes = count('lockBytes', 128 * MIB);
+  const retryMinDelay = ms('retryMinDelay', 100, 0);
   return {
     logSource: options.logSource,
     progressStore: options.progressStore,
@@ -98,19 +102,19 @@ export function resolveOptions(options: BackupWorkerOptions): ResolvedOptions {
     clock: options.clock ?? systemClock,
     random: options.random ?? systemRandom,
     lockBytes,
-    peekBytes: knob('peekBytes', Math.min(4 * MIB, lockBytes), 1, lockBytes),
-    uploadDelay: knob('uploadDelay', 10_000),
-    uploadBytes: knob('uploadBytes', Math.min(32 * MIB, lockBytes), 1, lockBytes),
-    idleUploadDelay: knob('idleUploadDelay', 60_000),
-    blockSize: knob('blockSize', MIB, 64, 1 << 30),
-    concurrentWrites: options.concurrentWrites === undefined ? undefined : knob('concurrentWrites', 2, 1, 1_000),
-    noopPopDelay: knob('noopPopDelay', 5_000),
-    jobStallTimeout: knob('jobStallTimeout', 60_000),
-    metricsInterval: knob('metricsInterval', 5_000),
-    pollInterval: knob('pollInterval', 5_000),
-    coordinationInterval: knob('coordinationInterval', 1_000),
+    peekBytes: count('peekBytes', Math.min(4 * MIB, lockBytes), 1, lockBytes),
+    uploadDelay: ms('uploadDelay', 10_000),
+    uploadBytes: count('uploadBytes', Math.min(32 * MIB, lockBytes), 1, lockBytes),
+    idleUploadDelay: ms('idleUploadDelay', 60_000),
+    blockSize: count('blockSize', MIB, 64, 1 << 30),
+    concurrentWrites: options.concurrentWrites === undefined ? undefined : count('concurrentWrites', 2, 1, 1_000),
+    noopPopDelay: ms('noopPopDelay', 5_000),
+    jobStallTimeout: ms('jobStallTimeout', 60_000),
+    metricsInterval: ms('metricsInterval', 5_000),
+    pollInterval: ms('pollInterval', 5_000),
+    coordinationInterval: ms('coordinationInterval', 1_000),
     retryMinDelay,
-    retryMaxDelay: knob('retryMaxDelay', Math.max(10_000, retryMinDelay), retryMinDelay),
+    retryMaxDelay: ms('retryMaxDelay', Math.max(10_000, retryMinDelay), retryMinDelay),
   };
 }
 
