@@ -286,12 +286,17 @@ async function jobStatus(tx: ProgressTransaction, job: JobRecord): Promise<JobSt
     paused,
     tags,
     savedVersion,
-    restorable:
-      job.logOnly && job.completeFrom !== undefined && savedVersion !== undefined && savedVersion >= job.completeFrom,
+    restorable: isRestorable(job, savedVersion),
     bytes: job.bytes ?? sum((tag) => tag.bytes),
     files: job.files ?? sum((tag) => tag.files),
     lag: lagOf(tags.filter((tag) => tag.epoch === newest?.epoch)),
   };
+}
+
+/** From the log alone, and only if the log reaches back to the database's first version. */
+function isRestorable({ logOnly, completeFrom, firstVersion }: JobRecord, savedVersion: Version | undefined): boolean {
+  if (!logOnly || completeFrom === undefined || savedVersion === undefined) return false;
+  return completeFrom <= firstVersion && savedVersion >= completeFrom;
 }
 
 /** The tags that have registered or stored something for the job, oldest epoch first. */

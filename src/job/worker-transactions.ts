@@ -158,6 +158,8 @@ export interface SaveRequest {
   readonly cut: Version;
   /** The jobs that took part in the round, and their progress after it. */
   readonly jobs: ReadonlyMap<string, JobProgress>;
+  /** The firstVersions of those among them whose registration has not been acknowledged: what is stored for a job is registered with it at the latest. */
+  readonly unregistered: ReadonlyMap<string, Version>;
 }
 
 /**
@@ -188,6 +190,8 @@ export async function save(tx: ProgressTransaction, request: SaveRequest): Promi
   for (const { uid } of started) {
     const progress = request.jobs.get(uid) ?? before?.jobs.get(uid);
     if (progress !== undefined) jobs.set(uid, progress);
+    const firstVersion = request.unregistered.get(uid);
+    if (firstVersion !== undefined) tx.set(registeredKey(uid, run.epoch, run.tag), encodeVersion(firstVersion));
   }
   store.writeProgress(tx, run, { savedVersion: cut, totalTags: request.totalTags, jobs });
   return [];

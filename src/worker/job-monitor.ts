@@ -61,11 +61,18 @@ async function addJob(run: Run, started: StartedJob, job: JobRecord, signal: Abo
   while (run.noopInFlight !== undefined) await run.noopInFlight;
   // One synchronous step: from here on every cut contains the job's messages.
   const firstVersion = run.rules.firstVersion(job.startVersion, run.queue.nextVersion);
-  run.jobs.join(job, firstVersion, { nextBegin: firstVersion, bytes: 0, files: 0 }, started.stopVersion);
+  const joined = run.jobs.join({
+    record: job,
+    firstVersion,
+    progress: { nextBegin: firstVersion, bytes: 0, files: 0 },
+    isRegistered: false,
+    stopVersion: started.stopVersion,
+  });
   run.emit('jobJoined', job.uid, firstVersion);
   run.changed.fire();
   const isActive = await run.transact(`register for job ${job.uid}`, signal, (tx) =>
     register(tx, run.owner, job.uid, firstVersion),
   );
-  if (!isActive) removeJob(run, job.uid);
+  if (isActive) joined.isRegistered = true;
+  else removeJob(run, job.uid);
 }

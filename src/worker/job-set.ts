@@ -12,6 +12,8 @@ export interface JobInRun {
   readonly firstVersion: Version;
   /** Absolute: the next begin, and totals over all runs of this tag and epoch. Moves when a round is saved. */
   progress: JobProgress;
+  /** Whether the store is known to have its firstVersion. */
+  isRegistered: boolean;
   /** Inclusive; set while the job is being discontinued. */
   stopVersion: Version | undefined;
   /** Aborts when the job leaves: whatever is being written for it stops. */
@@ -55,10 +57,10 @@ export class JobSet {
     return [...this.#jobs.values()];
   }
 
-  join(record: JobRecord, firstVersion: Version, progress: JobProgress, stopVersion: Version | undefined): JobInRun {
-    const uid = record.uid;
+  join(joining: Omit<JobInRun, 'departure'>): JobInRun {
+    const uid = joining.record.uid;
     assert(!this.#jobs.has(uid) && !this.#left.has(uid), `job ${uid} joins a run twice`);
-    const job: JobInRun = { record, firstVersion, progress, stopVersion, departure: new AbortController() };
+    const job: JobInRun = { ...joining, departure: new AbortController() };
     this.#jobs.set(uid, job);
     this.#updateRouter();
     return job;

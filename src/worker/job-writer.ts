@@ -43,7 +43,7 @@ export class JobWriter {
 
   /** Everything of `routed` in [the job's next begin, end), as one file, or two at a folder's boundary (rule P20). Rejects when the signal aborts. */
   async write(job: JobInRun, routed: RoutedJob, end: Version, signal: AbortSignal): Promise<WriteOutcome> {
-    const scope = new AbortScope(signal);
+    using scope = new AbortScope(signal);
     const onDeparture = () => scope.end(job.departure.signal.reason);
     if (job.departure.signal.aborted) onDeparture();
     else job.departure.signal.addEventListener('abort', onDeparture, { once: true });
@@ -55,7 +55,6 @@ export class JobWriter {
       throw error;
     } finally {
       job.departure.signal.removeEventListener('abort', onDeparture);
-      scope.end();
     }
   }
 

@@ -11,7 +11,7 @@ import type { WriteLimiter } from './write-limiter.js';
 /** Returns when there is nothing more to do in this mode; the caller looks at the run for the reason. */
 export async function pullMode(run: Run, limiter: WriteLimiter, signal: AbortSignal): Promise<void> {
   run.setState('PullMode.Pulling');
-  const mode = new AbortScope(signal);
+  using mode = new AbortScope(signal);
   run.pullMode = mode;
   try {
     await withHelpers(mode.signal, (inner) => upload(run, limiter, { pullMode: inner, run: signal }), [
@@ -21,6 +21,5 @@ export async function pullMode(run: Run, limiter: WriteLimiter, signal: AbortSig
     if (!(error instanceof NoJobLeft)) throw error;
   } finally {
     run.pullMode = undefined;
-    mode.end();
   }
 }

@@ -35,7 +35,13 @@ export async function uploadRound(
     const written = await writeFiles(run, writer, cut, members, signals);
     signals.pullMode.throwIfAborted();
     const missing = await run.transact(`save ${cutVersion}`, signals.run, (tx) =>
-      save(tx, { run: run.owner, totalTags: run.options.totalTags, cut: cutVersion, jobs: written }),
+      save(tx, {
+        run: run.owner,
+        totalTags: run.options.totalTags,
+        cut: cutVersion,
+        jobs: written,
+        unregistered: unregisteredJobs(run),
+      }),
     );
     if (missing.length === 0) {
       applySaved(run, cutVersion, written);
@@ -44,6 +50,11 @@ export async function uploadRound(
     for (const uid of missing) assert(!run.jobs.hasLeft(uid), `job ${uid} has left this run but is active`);
     await refreshJobs(run, signals.run);
   }
+}
+
+function unregisteredJobs(run: Run): Map<string, Version> {
+  const waiting = run.jobs.values().filter((job) => !job.isRegistered);
+  return new Map(waiting.map((job) => [job.record.uid, job.firstVersion]));
 }
 
 /** Rule P4, after the commit, in one synchronous step. If the last job left meanwhile the queue is empty already. */

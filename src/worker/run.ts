@@ -88,7 +88,7 @@ export class Run {
     this.noopVersion = claim.noopVersion;
     this.paused = claim.paused;
     for (const { job, firstVersion, progress } of claim.jobs) {
-      this.jobs.join(job, firstVersion, progress, job.stopVersion);
+      this.jobs.join({ record: job, firstVersion, progress, isRegistered: true, stopVersion: job.stopVersion });
       this.emit('jobJoined', job.uid, firstVersion);
     }
   }
@@ -123,7 +123,7 @@ export class Run {
   /** Runs a task that displacement ends too; undefined then. */
   async untilDisplaced<T>(signal: AbortSignal, task: (signal: AbortSignal) => Promise<T>): Promise<T | undefined> {
     if (this.displacement !== undefined) return undefined;
-    const scope = new AbortScope(signal);
+    using scope = new AbortScope(signal);
     const onDisplaced = () => scope.end(this.displacement);
     this.#displaced.signal.addEventListener('abort', onDisplaced, { once: true });
     try {
@@ -133,7 +133,6 @@ export class Run {
       throw error;
     } finally {
       this.#displaced.signal.removeEventListener('abort', onDisplaced);
-      scope.end();
     }
   }
 
