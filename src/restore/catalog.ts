@@ -7,7 +7,7 @@ import {
   RANGE_FOLDER,
   SNAPSHOT_FOLDER,
   UNPARTITIONED_LOG_FOLDER,
-  parseLogFileName,
+  parseListedLogFile,
   parseRangeFileName,
   parseSnapshotFileName,
   parseUnpartitionedLogFileName,
@@ -61,12 +61,8 @@ export async function listCatalog(container: BackupContainer, signal?: AbortSign
   const { properties, problems } = await readProperties(container, signal);
   const logFiles: LogFile[] = [];
   for await (const { name, size } of container.listFiles(LOG_FOLDER)) {
-    const descriptor = parseLogFileName(name);
-    // Written out: a spread per file is half of the time of this loop.
-    if (descriptor !== undefined) {
-      const { begin, end, uid, tag, totalTags, blockSize } = descriptor;
-      logFiles.push({ begin, end, uid, tag, totalTags, blockSize, name, size });
-    }
+    const file = parseListedLogFile(name, size);
+    if (file !== undefined) logFiles.push(file);
     if ((logFiles.length & 0x3ff) === 0) signal?.throwIfAborted();
   }
   const unpartitionedLogFiles: ListedFile[] = [];

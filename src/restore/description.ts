@@ -1,15 +1,11 @@
 // What is in a container, as describe() finds it: plain data, for people, for renderCoverage and for the plan of a restore.
 
 import type { Version } from '../core/version.js';
-import type { LogFileDescriptor } from '../format/fdb/names.js';
+import type { ListedLogFile } from '../format/fdb/names.js';
 import type { EncryptionMetadata, JobMarker } from '../format/fdb/properties.js';
 
 /** A partitioned log file. */
-export interface LogFile extends LogFileDescriptor {
-  readonly name: string;
-  /** Bytes; 0 says that the tag had nothing to store in [begin, end). */
-  readonly size: number;
-}
+export type LogFile = ListedLogFile;
 
 /** begin inclusive, end exclusive */
 export interface VersionRange {
