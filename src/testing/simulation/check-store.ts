@@ -5,6 +5,7 @@ import { MAX_VERSION, maxVersion, minVersion } from '../../core/version.js';
 import {
   DONE_PREFIX,
   doneKey,
+  EPOCH_KEY,
   NOOP_PREFIX,
   PROGRESS_PREFIX,
   REGISTERED_PREFIX,
@@ -14,7 +15,7 @@ import {
   registeredKey,
 } from '../../job/keys.js';
 import type { JobRecord } from '../../job/records.js';
-import { decodeProgress, decodeStarted, decodeVersion, isActiveState } from '../../job/records.js';
+import { decodeEpoch, decodeProgress, decodeStarted, decodeVersion, isActiveState } from '../../job/records.js';
 import type { LogEpochInfo } from '../../ports/log-source.js';
 import type { FileCheckParts } from './check-files.js';
 import type { SimHits } from './hits.js';
@@ -38,7 +39,18 @@ export function checkStore(parts: StoreCheckParts): void {
       else if (key.startsWith(DONE_PREFIX)) checkDone(parts, key, after);
     }
   });
+  /** What was committed when a job was discontinued, by uid. */
+  const committedAtStop = new Map<string, Version>();
   parts.jobs.onChange((job, before) => {
+    if (job.state === 'Stopping' && before?.state !== 'Stopping') committedAtStop.set(job.uid, parts.history.committed);
+    const { stopVersion } = job;
+    parts.verdict.expect(
+      stopVersion === undefined ||
+        (stopVersion <= parts.history.committed && stopVersion >= (committedAtStop.get(job.uid) ?? 0n)),
+      'the stop version is what was committed after the call (P8)',
+      () =>
+        `job ${job.uid} stops at ${stopVersion}; committed then ${committedAtStop.get(job.uid)}, now ${parts.history.committed}`,
+    );
     if (job.state !== before?.state) hits.add(`job: ${job.state}`);
     checkJob(parts, job, before);
   });
@@ -130,15 +142,39 @@ function checkDone(parts: StoreCheckParts, key: string, after: Values): void {
     expectCovered(parts, after, uid, epoch, tag, info.end - 1n, `epoch ${epoch} is done (P11)`);
 }
 
-/** P3, P8 */
 function checkJob(parts: StoreCheckParts, job: JobRecord, before: JobRecord | undefined): void {
-  const { verdict, log, coverage } = parts;
+  const { verdict, store } = parts;
   verdict.expect(
     before === undefined || isActiveState(before.state) || before.state === job.state,
     'a final state is final',
     () => `job ${job.uid} goes from ${before?.state} to ${job.state}`,
   );
-  if (job.state !== 'Completed' || before?.state === 'Completed') return;
+  verdict.expect(
+    isActiveState(job.state) === activeJobs(store.values).some(({ uid }) => uid === job.uid),
+    'exactly the active jobs are in "started"',
+    () => `job ${job.uid} is ${job.state}`,
+  );
+  if (job.state === before?.state) return;
+  if (job.state === 'Running') checkStarted(parts, job);
+  if (job.state === 'Completed') checkCompleted(parts, job);
+}
+
+/** P3: every tag of the newest epoch has registered, and none begins above completeFrom. */
+function checkStarted({ store, verdict }: StoreCheckParts, job: JobRecord): void {
+  const value = store.values.get(EPOCH_KEY);
+  const epoch = value && decodeEpoch(EPOCH_KEY, value);
+  for (let tag = 0; tag < (epoch?.totalTags ?? 0); tag++) {
+    const registered = store.values.get(registeredKey(job.uid, epoch?.epoch ?? 0, tag));
+    verdict.expect(
+      registered !== undefined && decodeVersion('registered', registered) <= (job.completeFrom ?? -1n),
+      'a job is started when every tag has registered (P3)',
+      () => `job ${job.uid} is complete from ${job.completeFrom}; epoch ${epoch?.epoch}, tag ${tag} is not`,
+    );
+  }
+}
+
+/** P8: everything from completeFrom to the stop version is there, in every epoch. */
+function checkCompleted({ log, coverage, verdict }: StoreCheckParts, job: JobRecord): void {
   const stopVersion = job.stopVersion ?? -1n;
   for (const epoch of log.allEpochs) {
     const begin = maxVersion(epoch.begin, job.completeFrom ?? 0n);

@@ -3,6 +3,7 @@
 import type { BackupContainer } from '../../ports/backup-container.js';
 import type { Version } from '../../core/version.js';
 import { DONE_PREFIX } from '../../job/keys.js';
+import type { JobRecord } from '../../job/records.js';
 import { checkFiles } from './check-files.js';
 import { checkPops, oldestUnfinished } from './check-pops.js';
 import type { StoreCheckParts } from './check-store.js';
@@ -23,6 +24,9 @@ import { SimVerdict } from './verdict.js';
 
 /** Milliseconds until the log system has noticed what the store says of drained epochs, at most. */
 const OLDEST_EPOCH_DELAY_MS = 60;
+
+/** A container that had no trouble for this long is not to blame, ms. */
+const BLAME_MS = 4_000;
 
 export class SimCluster implements StoreCheckParts {
   readonly world: SimWorld;
@@ -57,9 +61,23 @@ export class SimCluster implements StoreCheckParts {
     checkFiles(this);
     checkStore(this);
     checkPops(this);
+    this.jobs.onChange((job, before) => {
+      if (job.state === 'Failed' && before?.state !== 'Failed') this.#checkFailure(job);
+    });
     this.store.onCommit(({ writes }) => {
       if ([...writes.keys()].some((key) => key.startsWith(DONE_PREFIX))) this.lookForDrainedEpochs();
     });
+  }
+
+  /** P10: a job fails for what its container does, not for what happens to a worker. */
+  #checkFailure({ uid, url, failure }: JobRecord): void {
+    const { scheduler } = this.world;
+    const trouble = this.containers.lastTrouble(url);
+    this.verdict.expect(
+      trouble !== undefined && scheduler.now - trouble < BLAME_MS,
+      'a job fails only by its container (P10)',
+      () => `job ${uid}: ${failure?.message}; its container was last in trouble at ${trouble?.toFixed(0) ?? 'no time'}`,
+    );
   }
 
   openContainer(process: SimProcess, url: string): Promise<BackupContainer> {

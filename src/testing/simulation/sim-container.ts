@@ -10,6 +10,8 @@ export type FileObserver = (file: { url: string; name: string; bytes: Uint8Array
 /** `down` fails every call for now; `gone` fails every call for good. */
 export type ContainerHealth = 'fine' | 'down' | 'gone';
 
+/** A call that takes longer counts as trouble, ms. */
+const SLOW_MS = 50;
 const HANG_MS = { least: 100, most: 900 };
 
 /** All containers of a run, by URL. */
@@ -18,6 +20,7 @@ export class SimContainers {
   readonly #observers: FileObserver[] = [];
   readonly #files = new Map<string, Map<string, Uint8Array>>();
   readonly #health = new Map<string, ContainerHealth>();
+  readonly #trouble = new Map<string, number>();
 
   constructor(world: SimWorld) {
     this.#world = world;
@@ -74,14 +77,23 @@ export class SimContainers {
     };
   }
 
+  /** Virtual ms at which a container last kept somebody waiting, or failed; undefined: never. */
+  lastTrouble(url: string): number | undefined {
+    return this.#trouble.get(url);
+  }
+
   async #call<T>(process: SimProcess, url: string, what: string, effect: () => T): Promise<T> {
-    const { faults, random } = this.#world;
+    const { faults, random, scheduler } = this.#world;
+    const plan = faults.plan('container');
+    const isTrouble = plan.failure !== 'none' || plan.before + plan.after > SLOW_MS || this.health(url) !== 'fine';
+    if (isTrouble) this.#trouble.set(url, scheduler.now + plan.before + plan.after);
     if (faults.strikes('hang')) {
+      this.#trouble.set(url, scheduler.now + HANG_MS.most);
       await process.clock.sleep(random.between(HANG_MS.least, HANG_MS.most));
       throw unavailable(url, 'hung');
     }
-    return process.call(
-      'container',
+    return process.callWithPlan(
+      plan,
       `${url} ${what}`,
       () => this.#healthy(url, effect),
       () => unavailable(url, 'failed'),

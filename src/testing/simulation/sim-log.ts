@@ -17,11 +17,8 @@ export type PopObserver = (pop: { epoch: LogEpoch; tag: number; upTo: Version; p
 /** Milliseconds by which news are late for a process that is cut off. */
 const CUT_OFF_MS = 1_500;
 
-interface Waiter {
-  readonly process: SimProcess;
-  /** True when it got what it waits for. */
-  readonly tryAnswer: () => boolean;
-}
+/** A peek that waits: true when it has got its answer, or nobody waits for it any more. */
+type Waiter = () => boolean;
 
 export class SimLog {
   readonly #world: SimWorld;
@@ -166,35 +163,27 @@ export class SimLog {
     const { faults } = this.#world;
     checkTag(request.tag);
     const what = `peek epoch ${request.epoch} tag ${request.tag.id} from ${request.begin}`;
-    let settled = false;
     const isShort = faults.strikes('shortPeek');
-    const reply = new Promise<PeekReply>((resolve, reject) => {
-      const plan = faults.plan('log');
-      process
-        .callWithPlan(plan, what, () => undefined, unavailable)
-        .then(() => {
-          const waiter: Waiter = {
-            process,
-            tryAnswer: () => {
-              if (settled || process.isDead) return true;
+    let isOver = false;
+    const reply = process
+      .call('log', what, () => undefined, unavailable)
+      .then(
+        () =>
+          new Promise<PeekReply>((resolve) => {
+            const tryAnswer = () => {
+              if (isOver || process.isDead) return true;
               const answer = this.#answer(process, request, isShort);
               if (answer === undefined) return false;
-              settled = true;
-              process.note(
-                `${what} -> ${answer.batch.versionCount} versions, end ${answer.end}, committed ${answer.minKnownCommittedVersion}, popped ${answer.popped ?? '-'}`,
-              );
+              if (this.#world.trace.enabled) process.note(`${what} -> ${describeReply(answer)}`);
               process.deliver(faults.latency(), () => {
-                if (request.signal.aborted) return;
-                resolve({ ...answer, batch: buffers.track(answer.batch) });
+                if (!isOver) resolve({ ...answer, batch: buffers.track(answer.batch) });
               });
               return true;
-            },
-          };
-          if (!waiter.tryAnswer()) this.#waiters.push(waiter);
-        }, reject);
-    });
-    request.signal.addEventListener('abort', () => (settled = true), { once: true });
-    return abortable(reply, request.signal);
+            };
+            if (!tryAnswer()) this.#waiters.push(tryAnswer);
+          }),
+      );
+    return abortable(reply, request.signal).finally(() => (isOver = true));
   }
 
   /** Undefined: nothing is known beyond `begin` yet. */
@@ -227,7 +216,7 @@ export class SimLog {
   #wake(): void {
     const waiting = this.#waiters;
     this.#waiters = [];
-    for (const waiter of waiting) if (!waiter.tryAnswer()) this.#waiters.push(waiter);
+    for (const tryAnswer of waiting) if (!tryAnswer()) this.#waiters.push(tryAnswer);
   }
 
   #publish(): void {
@@ -265,6 +254,10 @@ export class SimLog {
       this.#subscribers.delete(subscriber);
     }
   }
+}
+
+function describeReply({ batch, end, minKnownCommittedVersion, popped }: PeekReply): string {
+  return `${batch.versionCount} versions, end ${end}, committed ${minKnownCommittedVersion}, popped ${popped ?? '-'}`;
 }
 
 function checkTag(tag: Tag): void {

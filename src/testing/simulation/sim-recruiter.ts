@@ -25,7 +25,6 @@ interface SimWorker {
   hasEnded: boolean;
 }
 
-const CHECK_RELEASE = false;
 const LOOK_INTERVAL_MS = 150;
 /** More would mean that workers die as fast as they start: a bound for runs that go wrong. */
 const MAX_WORKERS = 300;
@@ -171,7 +170,7 @@ export class SimRecruiter {
       () => `${process.name} held ${buffers.most} bytes; at most ${bound} are allowed`,
     );
     this.#cluster.verdict.expect(
-      buffers.held === 0 || !CHECK_RELEASE,
+      buffers.held === 0,
       'memory is given back',
       () => `${process.name} still holds ${buffers.held} bytes after its end`,
     );

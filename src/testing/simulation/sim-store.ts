@@ -127,6 +127,7 @@ export class SimStore {
 
   #watch(process: SimProcess, key: string, seen: Uint8Array | undefined, signal: AbortSignal): Promise<void> {
     const { faults, scheduler, random } = this.#world;
+    let withdraw: () => void = () => undefined;
     const changed = new Promise<void>((resolve) => {
       if (faults.strikes('watchNever')) return;
       if (faults.strikes('watchEarly')) {
@@ -142,14 +143,14 @@ export class SimStore {
           process.deliver(faults.latency(), resolve);
         },
       };
-      signal.addEventListener('abort', () => this.#watchers.delete(watcher), { once: true });
+      withdraw = () => this.#watchers.delete(watcher);
       scheduler.schedule(faults.latency(), () => {
         if (signal.aborted || process.isDead) return;
         this.#watchers.add(watcher);
         watcher.notify();
       });
     });
-    return abortable(changed, signal);
+    return abortable(changed, signal).finally(withdraw);
   }
 }
 

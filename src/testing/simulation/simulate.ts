@@ -227,10 +227,13 @@ class Simulation {
     const unsettled = jobs.all.find((job) => job.state === 'Submitted' || job.state === 'Stopping');
     if (unsettled !== undefined) return `job ${unsettled.uid} is ${unsettled.state}`;
     const isActive = activeJobs(values).length > 0;
-    // With nothing to store nobody would notice.
     const hasWritten = history.committed >= log.current.begin;
+    // With nothing to store nobody would notice.
     const gone = jobs.all.find(
-      (job) => isActiveState(job.state) && this.#cluster.containers.health(job.url) === 'gone',
+      (job) =>
+        isActiveState(job.state) &&
+        this.#cluster.containers.health(job.url) === 'gone' &&
+        job.startVersion <= history.committed,
     );
     if (gone !== undefined && hasWritten) return `job ${gone.uid} is ${gone.state} though its container is gone`;
     for (let tag = 0; tag < totalTags; tag++) {
