@@ -10,8 +10,8 @@ export class ScopeEnded extends Error {
   }
 }
 
-/** AbortSignal.any keeps memory for as long as its parent lives (Node 20); this takes its listener back. Call `end` in a `finally`. */
-export class AbortScope {
+/** AbortSignal.any keeps memory for as long as its parent lives (Node 20); this takes its listener back. Hold it with `using`, or call `end` in a `finally`. */
+export class AbortScope implements Disposable {
   readonly #controller = new AbortController();
   readonly #parent: AbortSignal | undefined;
   readonly #onAbort = () => this.#controller.abort(this.#parent?.reason);
@@ -32,6 +32,10 @@ export class AbortScope {
   end(reason: unknown = new ScopeEnded()): void {
     this.#parent?.removeEventListener('abort', this.#onAbort);
     this.#controller.abort(reason);
+  }
+
+  [Symbol.dispose](): void {
+    this.end();
   }
 }
 
