@@ -390,7 +390,6 @@ describe('BackupOperator', () => {
       }
     });
 
-    // Finding A7: fails until the database's first version is looked at.
     it('does not call a logOnly job restorable whose log begins after the first version of the database', async () => {
       void world.request('job', { logOnly: true, firstVersion: 1n }, operator);
       await world.clock.settle();

@@ -183,7 +183,6 @@ describe('P5 pop', () => {
     expect(log.pops).toEqual([]);
   });
 
-  // Finding A1: fails until popWhatIsSaved stops at displacement.
   it('does not try a pop again that has failed when it has been displaced meanwhile', async () => {
     const store = new GatedStore(world.store);
     const running = world.start(0, { log, store, retryMinDelay: 2_000 });

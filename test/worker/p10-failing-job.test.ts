@@ -51,7 +51,6 @@ describe('P10 a job that fails for good', () => {
     expect((await world.mutations('good')).length).toBe(3);
   });
 
-  // Finding A3: fails until the last real error is recorded rather than TIMEOUT.
   it('holds the others up for jobStallTimeout at most when its container keeps failing, and says why', async () => {
     const running = await startWithJobs();
     container.fail('writeFile', away(), { match: logFiles, count: 1_000 });
@@ -201,7 +200,6 @@ describe('P10 a job that fails for good', () => {
     expect((await world.mutations('good')).length).toBe(3);
   });
 
-  // Finding A3 too.
   it('counts an error without a code, a broken connection say, as one that may pass', async () => {
     await startWithJobs();
     container.fail('writeFile', new Error('ECONNRESET'), { match: logFiles, count: 2 });

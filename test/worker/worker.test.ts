@@ -245,6 +245,7 @@ describe('a worker', () => {
       ['uploadDelay', 0, '0'],
       ['uploadDelay', Infinity, 'Infinity'],
       ['uploadDelay', '10', '10'],
+      ['uploadDelay', 2 ** 31, '2147483648'],
       ['idleUploadDelay', -1, '-1'],
       ['blockSize', 63, '63'],
       ['blockSize', 2 ** 31, '2147483648'],
@@ -287,7 +288,6 @@ describe('a worker', () => {
       });
     }
 
-    // Finding A5: fails until resolveOptions asks for whole numbers.
     it('refuse a number of bytes that is no whole number', () => {
       for (const name of ['lockBytes', 'blockSize', 'concurrentWrites']) {
         expect(make({ [name]: 1_000.5 }), name).toThrow(name);
@@ -329,7 +329,6 @@ describe('a worker', () => {
         await world.clock.settle();
         return { running };
       },
-      // Finding A4: fails until the claim heeds the signal.
       'while it claims': async () => {
         const gate = store.hold('transact');
         const running = world.start(0, { store, log });
