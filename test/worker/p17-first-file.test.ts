@@ -104,6 +104,18 @@ describe('P17 first files and idle rounds', () => {
     expect(await world.stretches('job')).toEqual(['0:[1, 2)']);
   });
 
+  it('neither does one of which nothing more is committed, and nothing is saved again', async () => {
+    const { clock, log } = world;
+    const running = world.start(0);
+    await world.submit('job');
+    world.put(0, 'a');
+    await clock.advance(11_000);
+    log.advance(50n, { uncommitted: true });
+    await clock.advance(300_000);
+    expect(await world.stretches('job')).toEqual(['0:[1, 2)']);
+    expect(running.events.filter((event) => event.startsWith('saved'))).toEqual(['saved 1']);
+  });
+
   it('messages of another job make a round, in which every job’s file goes on to the same end', async () => {
     const { clock } = world;
     world.start(0, { idleUploadDelay: 1_000_000 });
