@@ -12,13 +12,13 @@ export const logEpochCases: readonly LogCase[] = [
     'an epoch that has ended is read up to its end without waiting, and not beyond',
     async (log, signal) => {
       const old = log.epoch;
-      const version = await log.commit([message(0, 'a'), message(1, 'b')]);
+      const version = await log.commit([message(log, 0, 'a'), message(log, 1, 'b')]);
       const next = await recover(log);
       assert.ok(
         next.begin > version,
         `what was acknowledged at ${version} belongs to the old epoch, not to [${next.begin}, …)`,
       );
-      const later = await log.commit([message(0, 'new')]);
+      const later = await log.commit([message(log, 0, 'new')]);
       assert.ok(later >= next.begin);
       for (const tag of [0, 1]) {
         const found = await readThrough(log, next.begin - 1n, { tag, begin: old.begin, epoch: old, signal });
@@ -34,7 +34,7 @@ export const logEpochCases: readonly LogCase[] = [
   [
     'a peek that waits when its epoch ends is answered',
     async (log, signal) => {
-      const version = await log.commit([message(0, 'a')]);
+      const version = await log.commit([message(log, 0, 'a')]);
       const { end } = await peek(log, { tag: 0, begin: version, signal });
       const waiting = peek(log, { tag: 0, begin: end, signal });
       await stillWaits(waiting);
@@ -45,10 +45,10 @@ export const logEpochCases: readonly LogCase[] = [
   [
     'a new epoch begins where the old one ends, with its own partitions',
     async (log, signal) => {
-      await log.commit([message(0, 'old'), message(1, 'old')]);
+      await log.commit([message(log, 0, 'old'), message(log, 1, 'old')]);
       const next = await recover(log);
       assert.ok(next.epoch > log.epoch.epoch);
-      const version = await log.commit([message(1, 'new')]);
+      const version = await log.commit([message(log, 1, 'new')]);
       const { begin } = next;
       assert.equal((await readThrough(log, version, { tag: 1, begin, epoch: next, signal })).length, 1);
       assert.equal((await readThrough(log, version, { tag: 0, begin, epoch: next, signal })).length, 0);
@@ -58,9 +58,9 @@ export const logEpochCases: readonly LogCase[] = [
     "an ended epoch's min known committed version is never at or above its end; the log's own goes on (P14, P8)",
     async (log, signal) => {
       const old = log.epoch;
-      const before = await log.commit([message(0, 'a')]);
+      const before = await log.commit([message(log, 0, 'a')]);
       const next = await recover(log);
-      const after = await log.commit([message(0, 'b')]);
+      const after = await log.commit([message(log, 0, 'b')]);
       const ofOld = await log.source.minKnownCommittedVersion({ epoch: old.epoch, signal });
       assert.ok(ofOld < next.begin, `${ofOld} for an epoch that ended at ${next.begin}`);
       assert.ok(ofOld >= before, `${ofOld}, after a commit at ${before}: an ended epoch is durable to its end`);
@@ -73,9 +73,9 @@ export const logEpochCases: readonly LogCase[] = [
     'a pop in one epoch leaves the next one alone',
     async (log, signal) => {
       const old = log.epoch;
-      const before = await log.commit([message(0, 'old')]);
+      const before = await log.commit([message(log, 0, 'old')]);
       const next = await recover(log);
-      const after = await log.commit([message(0, 'new')]);
+      const after = await log.commit([message(log, 0, 'new')]);
       await log.source.pop({ epoch: old.epoch, tag: logRouterTag(0), upTo: before });
       const reply = await peek(log, { tag: 0, begin: next.begin, epoch: next, signal });
       assert.deepEqual(
@@ -93,7 +93,7 @@ export const logEpochCases: readonly LogCase[] = [
       const states = log.source.logSystem(stop.signal)[Symbol.asyncIterator]();
       const first = await nextState(states);
       checkState(first, log.epoch);
-      await log.commit([message(0, 'a')]);
+      await log.commit([message(log, 0, 'a')]);
       const next = await recover(log);
       let state = await nextState(states);
       while (state.recoveryCount < next.epoch) state = await nextState(states);

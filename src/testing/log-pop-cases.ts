@@ -12,7 +12,7 @@ export const logPopCases: readonly LogCase[] = [
   [
     'nothing is popped at first',
     async (log, signal) => {
-      const version = await log.commit([message(0, 'a')]);
+      const version = await log.commit([message(log, 0, 'a')]);
       assert.equal((await peek(log, { tag: 0, begin: version, signal })).popped, undefined);
     },
   ],
@@ -47,7 +47,7 @@ export const logPopCases: readonly LogCase[] = [
     async (log, signal) => {
       const versions = await commitBoth(log, 2);
       await pop(log, 0, versions[1] as Version);
-      const next = await log.commit([message(0, 'next')]);
+      const next = await log.commit([message(log, 0, 'next')]);
       const reply = await peek(log, { tag: 0, begin: (versions[1] as Version) + 1n, signal });
       assert.equal(reply.batch.firstVersion, next);
     },
@@ -56,7 +56,7 @@ export const logPopCases: readonly LogCase[] = [
 
 async function commitBoth(log: LogUnderTest, count: number): Promise<Version[]> {
   const versions: Version[] = [];
-  for (let i = 0; i < count; i++) versions.push(await log.commit([message(0, `a${i}`), message(1, `b${i}`)]));
+  for (let i = 0; i < count; i++) versions.push(await log.commit([message(log, 0, `a${i}`), message(log, 1, `b${i}`)]));
   return versions;
 }
 

@@ -29,6 +29,8 @@ export interface LogUnderTest {
   readonly epoch: SuiteEpoch;
   /** Commits the messages durably in one version, in this order, and resolves with it. An empty list only lets the version grow. */
   commit(messages: readonly SuiteMessage[]): Promise<Version>;
+  /** For a log that chooses the tag by the key: a key of this tag, another one for each name. Leave it out where `commit` can obey `tag`. */
+  keyFor?(tag: number, name: string): Uint8Array;
   /** Ends the current epoch and starts the next; resolves with it. Leave it out for a log that never changes hands. */
   recover?(): Promise<SuiteEpoch>;
   /** Called after each case, whatever came of it. */

@@ -14,8 +14,8 @@ export type LogCheck = (log: LogUnderTest, signal: AbortSignal) => Promise<void>
 
 export type LogCase = readonly [name: string, check: LogCheck];
 
-export function message(tag: number, key: string, value = 'v'): SuiteMessage {
-  return { tag, key: utf8(key), value: utf8(value) };
+export function message(log: LogUnderTest, tag: number, name: string, value = 'v'): SuiteMessage {
+  return { tag, key: log.keyFor?.(tag, name) ?? utf8(name), value: utf8(value) };
 }
 
 export interface PeekOptions {
