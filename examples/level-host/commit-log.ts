@@ -141,8 +141,8 @@ export class CommitLog {
   }
 }
 
-/** FNV-1a: any hash will do, as long as it never changes. */
-function tagOf(key: Uint8Array, totalTags: number): number {
+/** The tag of a key, or of a range's begin. FNV-1a: any hash will do, as long as it never changes. */
+export function tagOf(key: Uint8Array, totalTags: number): number {
   let hash = 0x811c9dc5;
   for (const byte of key) hash = Math.imul(hash ^ byte, 0x01000193) >>> 0;
   return hash % totalTags;
