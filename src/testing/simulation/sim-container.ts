@@ -102,6 +102,7 @@ export class SimContainers {
 
   #healthy<T>(url: string, effect: () => T): T {
     const health = this.health(url);
+    if (health !== 'fine') this.#trouble.set(url, this.#world.scheduler.now);
     if (health === 'down') throw unavailable(url, 'is down');
     if (health === 'gone')
       throw new BackupError('CONTAINER_UNAVAILABLE', `${url} is gone for good`, { container: url });

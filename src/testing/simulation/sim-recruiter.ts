@@ -6,12 +6,13 @@ import { logRouterTag } from '../../core/version.js';
 import type { PlannedWorker } from '../../job/plan.js';
 import { announceEpoch, planFromStore } from '../../job/recruiter-transactions.js';
 import type { ProgressStore } from '../../ports/progress-store.js';
-import type { WorkerKnobs } from '../../worker/options.js';
 import type { WorkerRules } from '../../worker/rules.js';
 import { workerRules } from '../../worker/rules.js';
 import { BackupWorker } from '../../worker/backup-worker.js';
 import { SimBuffers } from './buffers.js';
 import type { SimCluster } from './cluster.js';
+import type { SimFleet, SimKnobs } from './fleet.js';
+import { listenToWorker } from './fleet.js';
 import { SimProcess } from './process.js';
 import { describeError } from './trace.js';
 
@@ -29,9 +30,9 @@ const LOOK_INTERVAL_MS = 150;
 /** More would mean that workers die as fast as they start: a bound for runs that go wrong. */
 const MAX_WORKERS = 300;
 
-export class SimRecruiter {
+export class SimRecruiter implements SimFleet {
   readonly #cluster: SimCluster;
-  readonly #knobs: WorkerKnobs & { readonly lockBytes: number };
+  readonly #knobs: SimKnobs;
   readonly #rules: Partial<WorkerRules>;
   readonly #workers: SimWorker[] = [];
   readonly #duplicates: number;
@@ -39,15 +40,19 @@ export class SimRecruiter {
   #wake: (() => void) | undefined;
   #isStopped = false;
 
-  constructor(cluster: SimCluster, knobs: WorkerKnobs & { readonly lockBytes: number }, rules: Partial<WorkerRules>) {
+  constructor(cluster: SimCluster, knobs: SimKnobs, rules: Partial<WorkerRules>) {
     this.#cluster = cluster;
     this.#knobs = knobs;
     this.#rules = rules;
     this.#duplicates = cluster.world.random.pick([0, 0.02, 0.1]);
   }
 
+  get running(): readonly string[] {
+    return this.#running.map(({ process, worker }) => `${process.name} is ${worker.state}`);
+  }
+
   /** Workers that have not ended, with those that are frozen. */
-  get running(): readonly SimWorker[] {
+  get #running(): SimWorker[] {
     return this.#workers.filter(({ hasEnded, process }) => !hasEnded && !process.isDead);
   }
 
@@ -68,12 +73,12 @@ export class SimRecruiter {
   /** Asks every worker to stop, and starts none any more. */
   stop(): void {
     this.#isStopped = true;
-    for (const worker of this.running) stopWorker(worker, 'the simulation ends');
+    for (const worker of this.#running) stopWorker(worker, 'the simulation ends');
   }
 
   /** Asks one worker to stop: the host is restarted in good order. */
   restartOne(): void {
-    const running = this.running.filter(({ process }) => !process.isFrozen);
+    const running = this.#running.filter(({ process }) => !process.isFrozen);
     if (running.length === 0) return;
     this.#cluster.hits.add('host: worker stopped by its signal');
     stopWorker(this.#cluster.world.random.pick(running), 'the host restarts');
@@ -104,7 +109,7 @@ export class SimRecruiter {
     await announceEpoch(store, current);
     const plan = await planFromStore(store, info.epochs);
     for (const planned of plan.workers) {
-      const others = this.running.filter((other) => isSamePlace(other.plan, planned));
+      const others = this.#running.filter((other) => isSamePlace(other.plan, planned));
       const alive = others.filter((other) => !other.process.isFrozen || world.random.chance(0.7));
       if (alive.length === 0) this.#startWorker(planned);
       else if (!world.faults.stopped && world.random.chance(this.#duplicates)) {
@@ -141,7 +146,7 @@ export class SimRecruiter {
     );
     const entry: SimWorker = { plan, process, worker, buffers, stop, hasEnded: false };
     this.#workers.push(entry);
-    this.#countEvents(worker, process);
+    listenToWorker(worker, process);
     process.onDeath(() => this.wake());
     process.note(`STARTS at ${startVersion}, end ${endVersion ?? '-'}, of ${totalTags} tags`);
     hits.add(endVersion === undefined ? 'worker: current epoch' : 'worker: old epoch');
@@ -173,27 +178,6 @@ export class SimRecruiter {
       buffers.held === 0,
       'memory is given back',
       () => `${process.name} still holds ${buffers.held} bytes after its end`,
-    );
-  }
-
-  #countEvents(worker: BackupWorker, process: SimProcess): void {
-    const { hits, world } = this.#cluster;
-    worker.on('state', (state) => {
-      hits.add(`state: ${state}`);
-      process.note(`state ${state}`);
-    });
-    worker.on('jobFailed', (uid) => {
-      hits.add('worker: job failed (P10)');
-      process.note(`job ${uid} fails`);
-    });
-    worker.on('largeRecord', () => hits.add('worker: record larger than a block'));
-    worker.on('paused', () => hits.add('worker: sees pause or resume'));
-    if (!world.trace.enabled) return;
-    worker.on('saved', (version) => process.note(`saved ${version}`));
-    worker.on('jobJoined', (uid, first) => process.note(`job ${uid} joins from ${first}`));
-    worker.on('jobLeft', (uid) => process.note(`job ${uid} leaves`));
-    worker.on('retry', (what, error, delay) =>
-      process.note(`retries ${what} in ${delay.toFixed(1)} ms: ${describeError(error)}`),
     );
   }
 }

@@ -4,7 +4,8 @@
 import type { Version } from '../../core/version.js';
 import { PAUSED_KEY, progressKey, noopKey } from '../../job/keys.js';
 import { decodeProgress, decodeVersion, isActiveState } from '../../job/records.js';
-import type { WorkerKnobs } from '../../worker/options.js';
+import type { SimFleet, SimKnobs } from './fleet.js';
+import { SimHosts } from './sim-hosts.js';
 import type { WorkerRules } from '../../worker/rules.js';
 import { checkContainers } from './check-containers.js';
 import { activeJobs } from './check-store.js';
@@ -51,7 +52,7 @@ class Simulation {
   readonly #seed: number;
   readonly #cluster: SimCluster;
   readonly #database: SimDatabase;
-  readonly #recruiter: SimRecruiter;
+  readonly #fleet: SimFleet;
   readonly #operator: SimOperator;
   /** Virtual ms at which the faults stop. */
   readonly #calmAt: number;
@@ -62,7 +63,10 @@ class Simulation {
     const { random } = this.#cluster.world;
     this.#calmAt = random.pick([600, 1200, 2500]);
     this.#database = new SimDatabase(this.#cluster);
-    this.#recruiter = new SimRecruiter(this.#cluster, this.#drawKnobs(), rules ?? {});
+    const knobs = this.#drawKnobs();
+    // The library's recruit loop knows no planted bugs.
+    const hasHosts = random.chance(0.2) && rules === undefined;
+    this.#fleet = hasHosts ? new SimHosts(this.#cluster, knobs) : new SimRecruiter(this.#cluster, knobs, rules ?? {});
     this.#operator = new SimOperator(this.#cluster);
   }
 
@@ -79,10 +83,10 @@ class Simulation {
     await this.#rest();
     if (hasFailed()) return;
     await checkContainers(this.#cluster, true);
-    this.#recruiter.stop();
-    await scheduler.run(() => hasFailed() || this.#recruiter.running.length === 0, scheduler.now + STOP_MS);
-    this.#cluster.verdict.expect(this.#recruiter.running.length === 0, 'workers heed their signal', () =>
-      this.#recruiter.running.map(({ process, worker }) => `${process.name} is ${worker.state}`).join(', '),
+    this.#fleet.stop();
+    await scheduler.run(() => hasFailed() || this.#fleet.running.length === 0, scheduler.now + STOP_MS);
+    this.#cluster.verdict.expect(this.#fleet.running.length === 0, 'workers heed their signal', () =>
+      this.#fleet.running.join(', '),
     );
   }
 
@@ -98,7 +102,7 @@ class Simulation {
     };
   }
 
-  #drawKnobs(): WorkerKnobs & { readonly lockBytes: number } {
+  #drawKnobs(): SimKnobs {
     const { random } = this.#cluster.world;
     const lockBytes = random.pick([300, 2_000, 1 << 20]);
     return {
@@ -129,7 +133,7 @@ class Simulation {
     const isFirst = random.chance(0.8);
     const jobs = random.int(1, 3);
     for (let i = 0; i < jobs; i++) this.#operator.run(this.#drawJob(i, isFirst && i < random.int(1, 2)));
-    scheduler.schedule(isFirst ? random.between(30, 80) : 0, () => this.#recruiter.start());
+    scheduler.schedule(isFirst ? random.between(30, 80) : 0, () => this.#fleet.start());
   }
 
   /** NOOP mode, a recovery, and a job once the old epoch is discarded: workers that have not been told by then meet a log that others have emptied (P7). */
@@ -138,7 +142,7 @@ class Simulation {
     const { faults, random, scheduler } = world;
     faults.cutOffMore();
     this.#cluster.hits.add('shape: job after a drained epoch');
-    this.#recruiter.start();
+    this.#fleet.start();
     const at = random.between(100, this.#calmAt / 3);
     scheduler.schedule(at, () => this.#database.recover());
     const submitWhenForgotten = () => {
@@ -182,7 +186,7 @@ class Simulation {
       scheduler.schedule(at, () => this.#operator.pause());
       scheduler.schedule(at + random.between(50, 800), () => this.#operator.resume());
     }
-    if (random.chance(0.2)) scheduler.schedule(sometime(), () => this.#recruiter.restartOne());
+    if (random.chance(0.2)) scheduler.schedule(sometime(), () => this.#fleet.restartOne());
     if (random.chance(0.25)) {
       const url = `sim://job${random.int(0, 2)}`;
       const at = sometime();

@@ -1,0 +1,120 @@
+// Host processes that run the library's own recruit loop and share the tags between them. A host that dies is started again; one that stands still gets a double
+// sooner or later, and when it thaws both believe that they have its tags.
+
+import { recruit } from '../../worker/recruit.js';
+import { SimBuffers } from './buffers.js';
+import type { SimCluster } from './cluster.js';
+import type { SimFleet, SimKnobs } from './fleet.js';
+import { listenToWorker } from './fleet.js';
+import { SimProcess } from './process.js';
+import { describeError } from './trace.js';
+
+interface SimHost {
+  /** Its tags: those whose id leaves this remainder. */
+  readonly share: number;
+  readonly process: SimProcess;
+  readonly stop: AbortController;
+  hasEnded: boolean;
+}
+
+const LOOK_INTERVAL_MS = 150;
+
+export class SimHosts implements SimFleet {
+  readonly #cluster: SimCluster;
+  readonly #knobs: SimKnobs;
+  /** Parts into which the tags are divided. */
+  readonly #shares: number;
+  readonly #hosts: SimHost[] = [];
+  #isStopped = false;
+
+  constructor(cluster: SimCluster, knobs: SimKnobs) {
+    this.#cluster = cluster;
+    this.#knobs = knobs;
+    this.#shares = cluster.world.random.int(1, 3);
+  }
+
+  get running(): readonly string[] {
+    return this.#running.map(({ process }) => process.name);
+  }
+
+  get #running(): SimHost[] {
+    return this.#hosts.filter(({ hasEnded, process }) => !hasEnded && !process.isDead);
+  }
+
+  start(): void {
+    this.#cluster.hits.add('shape: hosts that recruit');
+    this.#look();
+  }
+
+  stop(): void {
+    this.#isStopped = true;
+    for (const host of this.#running) this.#stopHost(host, 'the simulation ends');
+  }
+
+  restartOne(): void {
+    const running = this.#running.filter(({ process }) => !process.isFrozen);
+    if (running.length > 0) this.#stopHost(this.#cluster.world.random.pick(running), 'the host restarts');
+  }
+
+  #stopHost({ process, stop }: SimHost, why: string): void {
+    process.deliver(0, () => stop.abort(new Error(why)));
+  }
+
+  /** The hand that watches over the hosts: it neither dies nor freezes. */
+  #look(): void {
+    if (this.#isStopped) return;
+    const { random, scheduler } = this.#cluster.world;
+    for (let share = 0; share < this.#shares; share++) {
+      const hosts = this.#running.filter((host) => host.share === share);
+      if (hosts.every(({ process }) => process.isFrozen && random.chance(0.3))) this.#startHost(share);
+    }
+    scheduler.schedule(random.between(LOOK_INTERVAL_MS / 2, LOOK_INTERVAL_MS), () => this.#look());
+  }
+
+  #startHost(share: number): void {
+    const { world, log, store, hits, verdict } = this.#cluster;
+    const process = new SimProcess(world, `host${share}#${this.#hosts.length}`, {
+      clockSkew: world.random.int(0, 1_000_000),
+    });
+    const stop = new AbortController();
+    const buffers = new SimBuffers();
+    const host: SimHost = { share, process, stop, hasEnded: false };
+    this.#hosts.push(host);
+    process.note('STARTS');
+    recruit({
+      ...this.#knobs,
+      logSource: log.client(process, buffers),
+      progressStore: store.client(process),
+      openContainer: (url) => this.#cluster.openContainer(process, url),
+      clock: process.clock,
+      random: process.random,
+      signal: stop.signal,
+      planInterval: LOOK_INTERVAL_MS,
+      tags: (_epoch, tag) => tag % this.#shares === share,
+      onWorker: (worker, { recruitedEpoch, backupEpoch, tag, startVersion }) => {
+        hits.add('worker: recruited by a host');
+        const name = `w${recruitedEpoch}.${backupEpoch}/${tag} `;
+        process.note(`${name}STARTS at ${startVersion}`);
+        listenToWorker(worker, process, name);
+      },
+      onWorkerError: (error, { backupEpoch, tag }) =>
+        verdict.fail(
+          'a worker fails only when it must',
+          `${process.name}, epoch ${backupEpoch}, tag ${tag}: ${describeError(error)}`,
+        ),
+    })
+      .then(() => process.note('ENDS'))
+      .catch((error: unknown) =>
+        verdict.fail('a host fails only when it must', `${process.name}: ${describeError(error)}`),
+      )
+      .finally(() => {
+        host.hasEnded = true;
+        verdict.expect(
+          buffers.held === 0,
+          'memory is given back',
+          () => `${process.name} still holds ${buffers.held} bytes after its end`,
+        );
+      })
+      .catch((error: unknown) => verdict.fail('simulator', describeError(error)));
+  }
+}
