@@ -8,7 +8,7 @@ import { systemClock } from '../core/clock.js';
 import { BackupError } from '../core/errors.js';
 import type { Version } from '../core/version.js';
 import { maxVersion } from '../core/version.js';
-import { DEFAULT_FIRST_VERSION, MUTATION_LOG_TYPE } from '../format/fdb/properties.js';
+import { MUTATION_LOG_TYPE } from '../format/fdb/properties.js';
 import type { BackupContainer } from '../ports/backup-container.js';
 import type { CatalogListing, ContainerProperties } from './catalog.js';
 import { listCatalog } from './catalog.js';
@@ -21,7 +21,7 @@ import type {
   VersionRange,
 } from './description.js';
 import type { LogCoverage } from './log-coverage.js';
-import { analyzeLogs, compareVersions } from './log-coverage.js';
+import { analyzeLogs, compareVersions, whyNotFromEmpty } from './log-coverage.js';
 import { describeSnapshots } from './snapshots.js';
 import { verifyLogFiles } from './verify-log-files.js';
 import { rangeHolding } from './version-ranges.js';
@@ -202,16 +202,4 @@ function whyNothing(
     return 'the container holds no snapshot, and nothing says that its log begins with an empty database';
   if (!job.logOnly) return 'the container holds no snapshot yet, and its job is not log-only';
   return whyNotFromEmpty(coverage, job.firstVersion);
-}
-
-/** Which tag's log does not reach back to the first version of the database. */
-export function whyNotFromEmpty(
-  { gaps, complete, stretches }: Pick<LogCoverage, 'gaps' | 'complete' | 'stretches'>,
-  firstVersion: Version = DEFAULT_FIRST_VERSION,
-): string {
-  const first = stretches[0];
-  const gap = gaps.find(({ begin, end }) => begin <= firstVersion && firstVersion < end);
-  if (gap !== undefined) return `the database's first version is ${firstVersion}, and ${gap.reason}`;
-  const begin = complete.find((log) => log.end > firstVersion)?.begin ?? first?.begin;
-  return `the database's first version is ${firstVersion}, and the log of every tag is there from ${begin ?? 'no version'} on only`;
 }

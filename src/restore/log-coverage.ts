@@ -219,3 +219,15 @@ function markCorrupt(gaps: LogGap[], corrupt: ReadonlySet<LogFile>): void {
     }
   }
 }
+
+/** Which tag's log does not reach back to the first version of the database. */
+export function whyNotFromEmpty(
+  { gaps, complete, stretches }: Pick<LogCoverage, 'gaps' | 'complete' | 'stretches'>,
+  firstVersion: Version,
+): string {
+  const first = stretches[0];
+  const gap = gaps.find(({ begin, end }) => begin <= firstVersion && firstVersion < end);
+  if (gap !== undefined) return `the database's first version is ${firstVersion}, and ${gap.reason}`;
+  const begin = complete.find((log) => log.end > firstVersion)?.begin ?? first?.begin;
+  return `the database's first version is ${firstVersion}, and the log of every tag is there from ${begin ?? 'no version'} on only`;
+}

@@ -13,6 +13,8 @@ import type { LogPiece, TagPieces } from './restore-set.js';
 import { DONE, EMPTY, READY, TagLogCursor } from './tag-log-cursor.js';
 import { TimeSlices } from './time-slices.js';
 
+export type { MergedBatch, RunPlace } from './merged-batch.js';
+
 export interface MergeOptions {
   readonly clock: Clock;
   readonly signal?: AbortSignal | undefined;

@@ -4,8 +4,9 @@ import { BackupError } from '../core/errors.js';
 import type { Version } from '../core/version.js';
 import { checkVersion, logRouterTag, maxVersion, minVersion } from '../core/version.js';
 import type { BackupContainer } from '../ports/backup-container.js';
-import { describeBackup, whyNotFromEmpty } from './describe.js';
+import { describeBackup } from './describe.js';
 import type { BackupDescription, LogFile, LogGap, LogStretch, TagLog, VersionRange } from './description.js';
+import { whyNotFromEmpty } from './log-coverage.js';
 import { rangeHolding } from './version-ranges.js';
 
 /** What a restore starts from: `empty`: the database before its first version. A snapshot otherwise, which this release cannot load yet. */
