@@ -287,6 +287,12 @@ describe('describe', () => {
     ]);
   });
 
+  it('epochs: what lies between two of them and has no file at all is a hole of the older one', async () => {
+    const description = await describeLayout({ '0/1': [[1, 10]], '0/2': [[20, 30]], '1/2': [[20, 30]] });
+    expect(gaps(description)).toEqual([['hole', 0, 10, 20]]);
+    expect(description.gaps[0]?.totalTags).toBe(1);
+  });
+
   it('reports files of different numbers of tags that claim the same versions', async () => {
     const description = await describeLayout({ '0/1': [[1, 30]], '0/2': [[10, 30]], '1/2': [[10, 30]] });
     expect(description.problems).toMatchObject([{ kind: 'tags' }]);

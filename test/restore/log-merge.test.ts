@@ -168,18 +168,28 @@ describe('mergeLogs', () => {
     const broken = wrapReads(container, async (name, offset, length) => {
       underWay++;
       try {
-        await Promise.resolve();
-        if (++reads > 5) throw new BackupError('CONTAINER_UNAVAILABLE', 'gone', { retryable: true });
+        if (++reads === 9) throw new BackupError('CORRUPT_FILE', 'gone');
+        await systemClock.sleep(5);
         return await container.readFile(name, offset, length);
       } finally {
         underWay--;
       }
     });
-    const clock = { ...systemClock, sleep: () => Promise.resolve() };
-    await expect(merged(broken, 119n, { clock, readBytes: 1 })).rejects.toMatchObject({
-      code: 'CONTAINER_UNAVAILABLE',
-    });
+    await expect(merged(broken, 119n, { readBytes: 1 })).rejects.toMatchObject({ code: 'CORRUPT_FILE' });
+    expect(reads).toBeGreaterThanOrEqual(9);
     expect(underWay).toBe(0);
+  });
+
+  it('gives up after six tries', async () => {
+    const { container } = await withHistory(3);
+    let reads = 0;
+    const away = wrapReads(container, () => {
+      reads++;
+      return Promise.reject(new BackupError('CONTAINER_UNAVAILABLE', 'away', { retryable: true }));
+    });
+    const clock = { ...systemClock, sleep: () => Promise.resolve() };
+    await expect(merged(away, 119n, { clock })).rejects.toMatchObject({ code: 'CONTAINER_UNAVAILABLE' });
+    expect(reads).toBe(3 * 6);
   });
 
   it('stops when the signal aborts', async () => {

@@ -68,6 +68,21 @@ describe('restoreSet', () => {
     ).toEqual([[0, '1-10: 1-10', '5-20: 10-20', '18-25: 20-25']]);
   });
 
+  it('P13: takes the file that reaches furthest', async () => {
+    expect(
+      await plan(
+        {
+          '0/1': [
+            [1, 10],
+            [2, 12],
+            [3, 30],
+          ],
+        },
+        { ...from(20n), firstVersion: 1n },
+      ),
+    ).toEqual([[0, '1-10: 1-10', '3-30: 10-21']]);
+  });
+
   it('P13: covers every version of every tag exactly once, whatever the files', async () => {
     for (let seed = 1; seed <= 60; seed++) {
       const random = new SeededRandom(seed);

@@ -139,6 +139,18 @@ describe('restore', () => {
     expect(target.applies).toBeGreaterThan(10);
   });
 
+  it('applies now and then even if hardly anything concerns the ranges: kept values hold on to whole blocks', async () => {
+    const mutations = Array.from({ length: 400 }, (_, i) => set(i % 100 === 0 ? `a${i}` : `z${i}`, 'v'.repeat(50)));
+    const { container } = await withVersions(...mutations.map((mutation) => [mutation]).slice(0, 89));
+    const target = new MemoryRestoreTarget();
+    const ranges = [{ begin: Buffer.from('a'), end: Buffer.from('b') }];
+    await restore({ ...full, container, target, version: 99n, ranges, applyBytes: 100 });
+    expect(target.size).toBe(1);
+    // 89 records of some 80 bytes, 16 x 100 bytes at a time.
+    expect(target.applies).toBeGreaterThanOrEqual(4);
+    expect(target.applies).toBeLessThan(10);
+  });
+
   it('reports progress after each apply', async () => {
     const { container } = await withHistory(11);
     const seen: RestoreProgress[] = [];
