@@ -57,14 +57,14 @@ async function checkRestore(
   const target = await LevelRestoreTarget.open(join(stage.folder, `restored-${version}`));
   try {
     const started = performance.now();
-    const bar = stage.display.bar('restore');
     await restore({
       container,
       target,
       version,
       baseline: 'empty',
       signal: stage.signal,
-      onProgress: ({ bytesRead, bytesTotal }) => bar.update(bytesRead, bytesTotal, `to version ${number(version)}`),
+      onProgress: ({ bytesRead, bytesTotal }) =>
+        stage.restoreBar.update(bytesRead, bytesTotal, `to version ${number(version)}`),
     });
     const milliseconds = performance.now() - started;
     const rows = await compareRows(`Version ${version}`, target, expected);

@@ -8,6 +8,7 @@ export interface Bar {
 }
 
 export interface Display {
+  /** To be called before anything is said. */
   bar(name: string): Bar;
   say(line: string): void;
   /** Takes the bars away; what was said stays. */
@@ -18,6 +19,8 @@ export function openDisplay(): Display {
   return process.stdout.isTTY ? new BarDisplay() : new LineDisplay();
 }
 
+const CLEAR_TO_END_OF_LINE = '\x1b[K';
+
 class BarDisplay implements Display {
   readonly #bars = new cliProgress.MultiBar({
     format: '{name} {bar} {note}',
@@ -25,6 +28,7 @@ class BarDisplay implements Display {
     barsize: 30,
     fps: 5,
     hideCursor: true,
+    forceRedraw: true, // a bar that has not moved is drawn again below what was said
     barCompleteChar: '█',
     barIncompleteChar: '░',
     gracefulExit: false, // the demo itself cleans up after Ctrl-C
@@ -42,7 +46,8 @@ class BarDisplay implements Display {
   }
 
   say(line: string): void {
-    this.#bars.log(`${line}\n`);
+    // The bars' library cuts lines at the terminal's edge, and does not clear what a bar has left there.
+    for (const part of wrap(line, process.stdout.columns - 1)) this.#bars.log(`${part}${CLEAR_TO_END_OF_LINE}\n`);
   }
 
   stop(): void {
@@ -78,6 +83,14 @@ class LineDisplay implements Display {
     if (this.#moved.size > 0) console.log(`    ${[...this.#moved.values()].join(' | ')}`);
     this.#moved.clear();
   }
+}
+
+/** Between words; lines after the first are indented a little more. */
+function wrap(line: string, width: number): string[] {
+  const at = line.length <= width ? -1 : line.lastIndexOf(' ', width);
+  const indent = line.length - line.trimStart().length;
+  if (at <= indent) return [line];
+  return [line.slice(0, at), ...wrap(' '.repeat(indent + 2) + line.slice(at + 1), width)];
 }
 
 /** 12,345.6 */

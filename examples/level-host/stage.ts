@@ -7,7 +7,7 @@ import { setTimeout as sleep } from 'node:timers/promises';
 import { pathToFileURL } from 'node:url';
 import { announceEpoch, BackupOperator, FileProgressStore } from 'tidemark';
 import type { DemoOptions } from './demo-options.js';
-import { number, openDisplay, type Display } from './display.js';
+import { number, openDisplay, type Bar, type Display } from './display.js';
 import { LevelDatabase } from './level-database.js';
 import { LogServer } from './log-server.js';
 import { SeededRandom } from './random.js';
@@ -28,6 +28,7 @@ export class Stage {
   readonly fleet: WorkerFleet;
   readonly workload: Workload;
   readonly display: Display;
+  readonly restoreBar: Bar;
   /** Aborts on Ctrl-C, and when a worker ends that should not. */
   readonly signal: AbortSignal;
   readonly #server: LogServer;
@@ -54,6 +55,7 @@ export class Stage {
     this.workload = new Workload(database, { seed: options.seed, rate: RATE });
     this.display = openDisplay();
     this.#drawing = this.#drawBars();
+    this.restoreBar = this.display.bar('restore');
   }
 
   static async open(options: DemoOptions, abort: AbortController): Promise<Stage> {
