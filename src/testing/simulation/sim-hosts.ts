@@ -15,6 +15,7 @@ interface SimHost {
   readonly process: SimProcess;
   readonly stop: AbortController;
   hasEnded: boolean;
+  hasDouble: boolean;
 }
 
 const LOOK_INTERVAL_MS = 150;
@@ -43,7 +44,8 @@ export class SimHosts implements SimFleet {
 
   start(): void {
     this.#cluster.hits.add('shape: hosts that recruit');
-    this.#look();
+    for (let share = 0; share < this.#shares; share++) this.#startHost(share);
+    this.#watchOver();
   }
 
   stop(): void {
@@ -60,15 +62,25 @@ export class SimHosts implements SimFleet {
     process.deliver(0, () => stop.abort(new Error(why)));
   }
 
-  /** The hand that watches over the hosts: it neither dies nor freezes. */
-  #look(): void {
+  /** Whoever watches over the hosts neither dies nor freezes. */
+  #watchOver(): void {
     if (this.#isStopped) return;
     const { random, scheduler } = this.#cluster.world;
-    for (let share = 0; share < this.#shares; share++) {
-      const hosts = this.#running.filter((host) => host.share === share);
-      if (hosts.every(({ process }) => process.isFrozen && random.chance(0.3))) this.#startHost(share);
+    for (const host of this.#running) {
+      if (host.process.isFrozen && !host.hasDouble && random.chance(0.3)) {
+        host.hasDouble = true;
+        this.#startHost(host.share);
+      }
     }
-    scheduler.schedule(random.between(LOOK_INTERVAL_MS / 2, LOOK_INTERVAL_MS), () => this.#look());
+    scheduler.schedule(LOOK_INTERVAL_MS, () => this.#watchOver());
+  }
+
+  /** Each host is watched over by itself: a double that dies is replaced too, because the one that it displaced will not claim its tags again. */
+  #replace(share: number): void {
+    const { random, scheduler } = this.#cluster.world;
+    scheduler.schedule(random.between(20, 200), () => {
+      if (!this.#isStopped) this.#startHost(share);
+    });
   }
 
   #startHost(share: number): void {
@@ -78,8 +90,9 @@ export class SimHosts implements SimFleet {
     });
     const stop = new AbortController();
     const buffers = new SimBuffers();
-    const host: SimHost = { share, process, stop, hasEnded: false };
+    const host: SimHost = { share, process, stop, hasEnded: false, hasDouble: false };
     this.#hosts.push(host);
+    process.onDeath(() => this.#replace(share));
     process.note('STARTS');
     recruit({
       ...this.#knobs,
@@ -109,6 +122,7 @@ export class SimHosts implements SimFleet {
       )
       .finally(() => {
         host.hasEnded = true;
+        this.#replace(share);
         verdict.expect(
           buffers.held === 0,
           'memory is given back',
