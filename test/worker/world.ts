@@ -85,7 +85,11 @@ export class World {
 
   /** What the store says of drained epochs, told to the log system, as the host of a log does. */
   async tellOldestEpoch(): Promise<void> {
-    this.log.setOldestBackupEpoch(oldestBackupEpoch(this.log.epochs, await readDone(this.store)));
+    const first = await this.log.logSystem(new AbortController().signal)[Symbol.asyncIterator]().next();
+    if (first.done === true) throw new BackupError('INVALID_STATE', 'the log system says nothing');
+    // Only of epochs whose log still exists.
+    const { epochs } = first.value;
+    this.log.setOldestBackupEpoch(oldestBackupEpoch(epochs, await readDone(this.store)));
   }
 
   /** Runs the recovery plan as a recruiter does, and starts a worker for each of its entries, in its order; `options` for all of them. */
