@@ -101,11 +101,25 @@ export class BackupOperator {
 
   /**
    * Starts a job, and resolves when every worker of the current epoch has registered for it (rule P3). Rejects with JOB_EXISTS, with
-   * JOB_ABORTED or JOB_FAILED when that becomes of it first, and with the signal's reason; the job stays submitted then.
+   * JOB_ABORTED or JOB_FAILED when that becomes of it first, and with the signal's reason; the job stays submitted then. When the store gives up (STORE_CONFLICT,
+   * STORE_UNAVAILABLE) the outcome is unknown: the error's `jobUid` is what to ask `status` for.
    */
   async submit(request: SubmitRequest): Promise<SubmittedJob> {
     const uid = request.uid ?? this.#random.uid();
     const job = newJob(uid, this.#random.uid(), request);
+    request.signal?.throwIfAborted();
+    try {
+      await this.#record(job);
+    } catch (error) {
+      if (!BackupError.is(error) || !error.retryable) throw error;
+      const message = `${error.message}; job ${uid} may have been submitted all the same, status() tells`;
+      throw new BackupError(error.code, message, { jobUid: uid, retryable: true, cause: error });
+    }
+    return { uid, completeFrom: await this.#awaitStarted(uid, request.signal) };
+  }
+
+  async #record(job: JobRecord): Promise<void> {
+    const { uid } = job;
     await this.#store.transact(async (tx) => {
       const existing = await store.readJob(tx, uid);
       if (existing !== undefined) {
@@ -117,7 +131,6 @@ export class BackupOperator {
       store.writeJob(tx, job);
       store.writeStarted(tx, [...(await store.readStarted(tx)), { uid, startVersion: job.startVersion }]);
     });
-    return { uid, completeFrom: await this.#awaitStarted(uid, request.signal) };
   }
 
   /** Throws JOB_NOT_FOUND. */

@@ -70,10 +70,12 @@ export class JobWriter {
       } catch (error) {
         signal.throwIfAborted();
         if (error instanceof AssertionError) throw error;
+        round.stall.count();
         if (round.stall.left <= 0 || !isTransient(error)) return { kind: 'failed', error: asJobError(error, round) };
         const delay = Math.min(backoff(this.#run.retryPolicy, attempt), round.stall.left);
         this.#run.retryPolicy.onRetry(`write files of job ${round.uid}`, error, delay);
         await this.#run.clock.sleep(delay, signal);
+        round.stall.count(delay);
         // The last error is the reason that an operator needs; another try would only run into the time limit.
         if (round.stall.left <= 0) return { kind: 'failed', error: asJobError(error, round) };
       }

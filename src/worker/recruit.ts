@@ -11,6 +11,7 @@ import { announceEpoch, planFromStore } from '../job/recruiter-transactions.js';
 import type { LogEpochInfo, LogSource, LogSystemInfo } from '../ports/log-source.js';
 import { BackupWorker } from './backup-worker.js';
 import type { BackupWorkerOptions } from './options.js';
+import { resolveOptions } from './options.js';
 import type { RetryPolicy } from './retry.js';
 import { isTransient, retrying } from './retry.js';
 import { Trigger, triggerOrSleep } from './trigger.js';
@@ -58,6 +59,16 @@ class Recruiter {
   constructor(options: RecruitOptions) {
     if (options.logSource.logSystem === undefined && options.epoch === undefined) {
       throw new BackupError('INVALID_OPTION', 'recruit: epoch is needed for a LogSource without logSystem');
+    }
+    // What no worker can run with is refused before any is started.
+    const anyWorker = { tag: logRouterTag(0), totalTags: 1, startVersion: 0n, recruitedEpoch: 0, backupEpoch: 0 };
+    resolveOptions({ ...options, ...anyWorker });
+    const planInterval = options.planInterval ?? 5_000;
+    if (!(planInterval > 0 && planInterval < 2 ** 31)) {
+      throw new BackupError(
+        'INVALID_OPTION',
+        `planInterval must be a number of ms above 0, got ${String(planInterval)}`,
+      );
     }
     this.#options = options;
     this.#clock = options.clock ?? systemClock;

@@ -4,51 +4,69 @@ import type { Clock } from '../core/clock.js';
 import { BackupError } from '../core/errors.js';
 import type { BackupFile } from '../ports/backup-container.js';
 
+/** A look at the clock that comes this much later than it should shows that the process stood still: that is not the container's fault. */
+const LATE = 2;
+
 export class StallWatch {
   readonly #clock: Clock;
   readonly #timeout: number;
+  readonly #slice: number;
   /** Finished steps and bytes of the one under way, at the furthest: to fail again at the same place is no progress. */
   #furthest = 0;
-  #since: number;
+  /** ms without progress, counted up to #countedAt. */
+  #stalled = 0;
+  #countedAt: number;
 
   /** `timeout` in ms */
   constructor(clock: Clock, timeout: number) {
     this.#clock = clock;
     this.#timeout = timeout;
-    this.#since = clock.now();
+    this.#slice = timeout / 10;
+    this.#countedAt = clock.now();
   }
 
-  /** ms left until the job counts as failed; <= 0 when it does. */
+  /** ms left until the job counts as failed, as counted last; <= 0 when it does. */
   get left(): number {
-    return this.#since + this.#timeout - this.#clock.now();
-  }
-
-  /** ms since the last progress. */
-  get stalledFor(): number {
-    return this.#clock.now() - this.#since;
+    return this.#timeout - this.#stalled;
   }
 
   /** `place` grows with everything that is done. */
   reached(place: number): void {
     if (place <= this.#furthest) return;
     this.#furthest = place;
-    this.#since = this.#clock.now();
+    this.restart();
   }
 
   /** Waiting for a turn is not the job's fault. */
   restart(): void {
-    this.#since = this.#clock.now();
+    this.#stalled = 0;
+    this.#countedAt = this.#clock.now();
+  }
+
+  /**
+   * Counts the time since the last look, which was expected to be `expected` ms ago, or a slice of the time limit. A process that was frozen for longer than the limit finds its
+   * timers due before the answers that wait for it: it must not fail a job that it has not listened to.
+   * Returns `left`.
+   */
+  count(expected = 0): number {
+    const now = this.#clock.now();
+    this.#stalled += Math.min(now - this.#countedAt, LATE * Math.max(expected, this.#slice));
+    this.#countedAt = now;
+    return this.left;
   }
 
   /** Rejects with TIMEOUT when the job has stalled for too long, with the signal's reason when that comes first. */
   async expire(what: string, signal: AbortSignal): Promise<never> {
-    while (this.left > 0) await this.#clock.sleep(this.left, signal);
+    while (this.count() > 0) await this.#clock.sleep(Math.min(this.left, this.#slice), signal);
     throw new BackupError('TIMEOUT', `${what} made no progress for ${this.#timeout} ms`);
   }
 
-  /** Resolves when there was no progress for `ms`. */
+  /** Resolves when there was no progress for `ms`, or for half of the limit if that is less. */
   async stalled(ms: number, signal: AbortSignal): Promise<void> {
-    while (this.stalledFor < ms) await this.#clock.sleep(ms - this.stalledFor, signal);
+    const limit = Math.min(ms, this.#timeout / 2);
+    while (this.#timeout - this.count() < limit) {
+      await this.#clock.sleep(Math.min(limit - this.#stalled, this.#slice), signal);
+    }
   }
 
   /** The same file, whose appends count as progress from `base` on. */
