@@ -598,7 +598,7 @@ describe('coverage of random files', () => {
           }
         }
       }),
-      { numRuns: 300 },
+      { numRuns: 150 },
     );
   });
 });

@@ -180,6 +180,24 @@ describe('mergeLogs', () => {
     expect(underWay).toBe(0);
   });
 
+  it('leaves no read behind when its consumer leaves', async () => {
+    const { container } = await withHistory(3);
+    let underWay = 0;
+    const slow = wrapReads(container, async (name, offset, length) => {
+      underWay++;
+      await systemClock.sleep(5);
+      underWay--;
+      return container.readFile(name, offset, length);
+    });
+    const { tags } = await restoreSet({ container, version: 119n, baseline: 'empty' });
+    for await (const batch of mergeLogs(slow, tags, { clock: systemClock, readBytes: 1, batchRecords: 1 })) {
+      expect(batch.count).toBe(1);
+      expect(underWay).toBeGreaterThan(0);
+      break;
+    }
+    expect(underWay).toBe(0);
+  });
+
   it('gives up after six tries', async () => {
     const { container } = await withHistory(3);
     let reads = 0;

@@ -46,7 +46,7 @@ const text = (target: MemoryRestoreTarget) =>
 
 describe('restore', () => {
   it('rebuilds the rows of any version, exactly', async () => {
-    for (let seed = 1; seed <= 40; seed++) {
+    for (let seed = 1; seed <= 30; seed++) {
       const { random, container, history } = await withHistory(seed);
       const version = 1n + BigInt(random.below(119));
       const target = new MemoryRestoreTarget();
@@ -177,7 +177,7 @@ describe('an interrupted restore', () => {
   it.each(['before', 'after'] as const)(
     'goes on from its checkpoint when the process dies %s any of its applies',
     async (when) => {
-      for (let seed = 1; seed <= 15; seed++) {
+      for (let seed = 1; seed <= 8; seed++) {
         const { random, container, history } = await withHistory(seed);
         const applyBytes = random.pick([1, 100, 600]);
         let left = 0;
