@@ -41,7 +41,7 @@ export * from './format/fdb/names.js';
 export * from './format/fdb/properties.js';
 export { decodeLogFile, type DecodedLogFile, type DecodedRecord } from './format/fdb/log-file-decoder.js';
 
-export * from './restore/description.js';
+export type * from './restore/description.js';
 export * from './restore/describe.js';
 export * from './restore/restore-set.js';
 export * from './restore/log-merge.js';
