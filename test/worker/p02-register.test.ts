@@ -27,12 +27,14 @@ describe('P2 register', () => {
 
   it('records max(startVersion, nextVersion): startVersion when the job starts later', async () => {
     world.start(0);
+    await world.clock.settle();
     await world.submit('job', { startVersion: 100n });
     expect(registered('job')).toBe('100');
   });
 
   it('stores nothing below the firstVersion and everything from it on', async () => {
     world.start(0);
+    await world.clock.settle();
     await world.submit('job', { startVersion: 4n });
     putMany(6, 'k');
     await world.clock.advance(11_000);

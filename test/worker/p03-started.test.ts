@@ -44,6 +44,17 @@ describe('P3 started', () => {
     expect(world.record('job/job')).toMatchObject({ state: 'Running', completeFrom: '8' });
   });
 
+  it('is complete from the largest firstVersion, whichever tag has it', async () => {
+    const second = world.start(1, { noopPopDelay: 1_000_000 });
+    await world.clock.settle();
+    for (let i = 0; i < 5; i++) world.put(0, 'a');
+    world.start(0);
+    await world.clock.settle();
+    expect(await world.submit('job')).toEqual({ uid: 'job', completeFrom: 6n });
+    expect(world.record('registered/job/1/1')).toEqual({ version: '1' });
+    expect(second.outcome()).toBeUndefined();
+  });
+
   it('is complete from its startVersion at the earliest', async () => {
     world.start(0);
     world.start(1);
