@@ -124,7 +124,9 @@ export class DirectoryContainer implements BackupContainer {
 
   async *listFiles(prefix: string): AsyncIterable<ListedFile> {
     try {
-      yield* listTree(this.path, prefix, this.#clock);
+      for await (const batch of listTree(this.path, prefix, this.#clock)) {
+        for (const file of batch) yield file;
+      }
     } catch (error) {
       throw this.#error(error, 'listing', '');
     }

@@ -89,7 +89,7 @@ describe.each([0, 1, 2])('a client whose commit follows %i others', (before) => 
       expect(await count(open(name)), `frozen at step ${step}, read anew`).toBe(expected);
     }
     expect(step).toBeGreaterThan(25);
-  });
+  }, 60_000);
 
   it('leaves the last committed state when it dies at any step', async () => {
     for (let step = 1; ; step++) {
@@ -103,7 +103,7 @@ describe.each([0, 1, 2])('a client whose commit follows %i others', (before) => 
       expect(await count(others), `dead at step ${step}, and others went on`).toBe(after + GENERATION + 1);
       expect(after, 'the commit of a dead client came back').toBe((await count(open(name))) - GENERATION - 1);
     }
-  });
+  }, 60_000);
 });
 
 describe('many clients', () => {

@@ -95,7 +95,7 @@ it('a process that is killed at any moment leaves the last committed state', asy
   // Each kill may have come between a commit and its acknowledgement.
   expect(counter).toBeGreaterThanOrEqual(acknowledged);
   expect(counter).toBeLessThanOrEqual(acknowledged + children.length);
-}, 30_000);
+}, 60_000);
 
 it('a process that was stopped before its link() while others committed a thousand times loses nothing and forks nothing', async () => {
   const others = new FileProgressStore({ directory, generationCommits: 50 });
@@ -110,7 +110,7 @@ it('a process that was stopped before its link() while others committed a thousa
   await increment(others, 'counter');
   expect(await read(others, 'counter')).toBe('6');
   expect(await count()).toBe(6);
-}, 30_000);
+}, 60_000);
 
 it('a watch hears of what another process commits, without waiting for its poll', async () => {
   const store = new FileProgressStore({ directory, pollInterval: 60_000 });
