@@ -108,7 +108,7 @@ export class CommitLog {
     ];
     let bytes = 0;
     for await (const [key, page] of this.#level.iterator({
-      gte: pageKey(this.#epoch, tagId, 0n),
+      gt: pageKey(this.#epoch, tagId, popped ?? 0n), // LevelDB would wade through the deleted ones
       lte: pageKey(this.#epoch, tagId, upTo),
     })) {
       operations.push({ type: 'del', key });

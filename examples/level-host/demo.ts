@@ -10,6 +10,7 @@ import { mebibytes, number, table } from './display.js';
 import { prepareOut, Stage } from './stage.js';
 import { play, SECOND_RANGE } from './story.js';
 
+const INTERRUPTS = ['SIGINT', 'SIGTERM', 'SIGHUP'] as const;
 const INTERRUPTED = new Error('interrupted');
 
 interface Results {
@@ -73,8 +74,7 @@ async function report(stage: Stage, results: Results, started: number): Promise<
 async function main(): Promise<void> {
   const abort = new AbortController();
   const interrupt = () => abort.abort(INTERRUPTED);
-  process.on('SIGINT', interrupt);
-  process.on('SIGTERM', interrupt);
+  for (const signal of INTERRUPTS) process.on(signal, interrupt);
   let options: DemoOptions;
   try {
     options = parseOptions(process.argv.slice(2));
@@ -92,8 +92,7 @@ async function main(): Promise<void> {
     else console.error('FAILED:', reason);
     process.exitCode = 1;
   } finally {
-    process.off('SIGINT', interrupt);
-    process.off('SIGTERM', interrupt);
+    for (const signal of INTERRUPTS) process.off(signal, interrupt);
   }
 }
 

@@ -35,6 +35,10 @@ export class RowChanges {
 
   /** begin inclusive, end exclusive. LevelDB cannot delete a range: every key in it is deleted. */
   async clear(begin: Uint8Array, end: Uint8Array): Promise<void> {
+    if (end.length === begin.length + 1 && end.at(-1) === 0 && Buffer.compare(begin, end.subarray(0, -1)) === 0) {
+      this.#rows.set(nameOf(begin), { key: begin, value: undefined, changed: true }); // just this one key
+      return;
+    }
     for (const stored of await this.#level.keys({ gte: rowKey(begin), lt: rowKey(end) }).all()) {
       const key = userKeyOf(stored);
       this.#rows.set(nameOf(key), { key, value: undefined, changed: true });
