@@ -78,7 +78,7 @@ it('processes that increment one counter at once lose no increment', async () =>
 
 it('a process that is killed at any moment leaves the last committed state', async () => {
   const random = seededRandom(11);
-  const rounds = 6;
+  const rounds = 4;
   let clients = [start(4, 'increment', '1000000'), start(4, 'increment', '1000000')];
   for (let round = 0; round < rounds; round++) {
     const [victim, other] = clients as [Client, Client];
