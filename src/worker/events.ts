@@ -93,8 +93,15 @@ export function emitSafely<K extends keyof WorkerEvents>(
   name: K,
   ...values: Parameters<WorkerEvents[K]>
 ): void {
+  callSafely(() =>
+    (events.emit as (name: K, ...values: Parameters<WorkerEvents[K]>) => boolean).call(events, name, ...values),
+  );
+}
+
+/** Calls the host's own code; what it throws is the host's to see, as an uncaught exception, and ours to survive. */
+export function callSafely(callback: () => unknown): void {
   try {
-    (events.emit as (name: K, ...values: Parameters<WorkerEvents[K]>) => boolean).call(events, name, ...values);
+    callback();
   } catch (error) {
     queueMicrotask(() => {
       throw error;

@@ -10,6 +10,7 @@ import type { PlannedWorker } from '../job/plan.js';
 import { announceEpoch, planFromStore } from '../job/recruiter-transactions.js';
 import type { LogEpochInfo, LogSource, LogSystemInfo } from '../ports/log-source.js';
 import { BackupWorker } from './backup-worker.js';
+import { callSafely } from './events.js';
 import type { BackupWorkerOptions } from './options.js';
 import { resolveOptions } from './options.js';
 import type { RetryPolicy } from './retry.js';
@@ -36,7 +37,8 @@ export interface RecruitOptions extends Omit<
 }
 
 /**
- * Runs until the signal aborts; then all its workers have stopped. A worker that another run has displaced is not started again before the next epoch: that run has the tag now. One that fails
+ * Runs until the signal aborts; then all its workers have stopped. A worker that another run has displaced is not started again before the next epoch: that run has the tag now, and two recruiters
+ * that cover one tag would take it from each other for ever. So share the tags out with `tags`, and let whoever starts a second recruiter for a tag restart it when it dies. One that fails
  * for good (LOG_GAP, say) stays down and is reported to `onWorkerError`. Rejects with INVALID_OPTION, INVALID_EPOCHS, or a permanent error of the store.
  */
 export async function recruit(options: RecruitOptions): Promise<void> {
@@ -161,12 +163,12 @@ class Recruiter {
     const { onWorker, onWorkerError } = this.#options;
     try {
       const worker = new BackupWorker({ ...this.#options, ...workerOptions(planned) });
-      onWorker?.(worker, planned);
+      callSafely(() => onWorker?.(worker, planned));
       await worker.run({ signal });
       this.#retired.add(key);
     } catch (error) {
       const willRestart = isTransient(error);
-      onWorkerError?.(error, planned, willRestart);
+      callSafely(() => onWorkerError?.(error, planned, willRestart));
       if (!willRestart) this.#retired.add(key);
       // Stays in the way of a new one for a while.
       else await this.#clock.sleep(this.#policy.maxDelay, signal).catch(() => undefined);
