@@ -3,7 +3,7 @@
 import { afterEach, beforeEach, describe, expect, it } from 'vitest';
 import { BackupError } from '../../src/core/errors.js';
 import { BackupOperator } from '../../src/job/operator.js';
-import { GatedContainer, GatedStore, logFiles, writesTo } from './gates.js';
+import { type Gate, GatedContainer, GatedStore, logFiles, writesTo } from './gates.js';
 import { World } from './world.js';
 
 describe('P9 abort', () => {
@@ -21,6 +21,11 @@ describe('P9 abort', () => {
 
   const putMany = (count: number, prefix = 'a') => {
     for (let i = 0; i < count; i++) world.put(0, `${prefix}${i}`);
+  };
+
+  /** Not later: a write that stalls lends its turn after a second. */
+  const gateReached = async (gate: Gate) => {
+    while (!gate.isReached) await world.clock.advance(100);
   };
 
   it('removes the job from started and makes it Aborted in one step', async () => {
@@ -86,6 +91,25 @@ describe('P9 abort', () => {
     expect(await world.files('job')).toEqual([]);
     expect(container.unfinished).toEqual([]);
     expect((await world.mutations('other')).length).toBe(3);
+  });
+
+  // Finding A9: fails until #attempt looks at its signal first.
+  it('does not touch the container of a job that left while it waited for its turn to write', async () => {
+    const busy = new GatedContainer(world.container('memory:busy'));
+    world.containers.set('memory:busy', busy);
+    world.start(0, { concurrentWrites: 1 });
+    await world.submit('busy');
+    await world.submit('job');
+    putMany(3);
+    const gate = busy.hold('append', { match: logFiles });
+    await gateReached(gate);
+    await world.operator.abort('job');
+    await world.clock.settle();
+    gate.open();
+    await world.clock.advance(20_000);
+    expect((await world.mutations('busy')).length).toBe(3);
+    expect(await container.exists()).toBe(false);
+    expect(await world.names('memory:job')).toEqual([]);
   });
 
   it('does not record progress for a job that left between its file and the save', async () => {
