@@ -46,4 +46,10 @@ export * from './restore/describe.js';
 export * from './restore/restore-set.js';
 export * from './restore/log-merge.js';
 export * from './restore/restore.js';
+export {
+  listCatalog,
+  type CatalogListing,
+  type ContainerProperties,
+  type SnapshotFile,
+} from './restore/catalog.js';
 export { renderCoverage } from './restore/render-coverage.js';

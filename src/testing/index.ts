@@ -8,3 +8,4 @@ export * from './memory-log.js';
 export type { FailNextOptions, MemoryLogCall } from './memory-log-faults.js';
 export * from './memory-restore-target.js';
 export * from './store-suite.js';
+export { simulate, type SimulateOptions, type SimulationResult } from './simulation/simulate.js';
