@@ -154,9 +154,12 @@ function checkJob(parts: StoreCheckParts, job: JobRecord, before: JobRecord | un
     'exactly the active jobs are in "started"',
     () => `job ${job.uid} is ${job.state}`,
   );
+  if (job.savedVersion !== undefined && job.savedVersion !== before?.savedVersion) {
+    expectComplete(parts, job, job.savedVersion, 'the saved version of a job is stored by every tag');
+  }
   if (job.state === before?.state) return;
   if (job.state === 'Running') checkStarted(parts, job);
-  if (job.state === 'Completed') checkCompleted(parts, job);
+  if (job.state === 'Completed') expectComplete(parts, job, job.stopVersion ?? -1n, 'a completed job is complete (P8)');
 }
 
 /** P3: every tag of the newest epoch has registered, and none begins above completeFrom. */
@@ -173,18 +176,22 @@ function checkStarted({ store, verdict }: StoreCheckParts, job: JobRecord): void
   }
 }
 
-/** P8: everything from completeFrom to the stop version is there, in every epoch. */
-function checkCompleted({ log, coverage, verdict }: StoreCheckParts, job: JobRecord): void {
-  const stopVersion = job.stopVersion ?? -1n;
+/** Everything from completeFrom to `last` is there, in every epoch. */
+function expectComplete(
+  { log, coverage, verdict }: StoreCheckParts,
+  job: JobRecord,
+  last: Version,
+  check: string,
+): void {
   for (const epoch of log.allEpochs) {
-    const begin = maxVersion(epoch.begin, job.completeFrom ?? 0n);
-    const end = epoch.end === undefined ? stopVersion + 1n : minVersion(epoch.end, stopVersion + 1n);
+    const begin = maxVersion(epoch.begin, job.completeFrom ?? last + 1n);
+    const end = epoch.end === undefined ? last + 1n : minVersion(epoch.end, last + 1n);
     for (let tag = 0; tag < epoch.totalTags; tag++) {
       const gap = coverage.firstGap(job.url, tag, begin, end);
       verdict.expect(
         gap === undefined,
-        'a completed job is complete (P8)',
-        () => `job ${job.uid}, stopped at ${stopVersion}: nothing holds ${gap} of epoch ${epoch.epoch}, tag ${tag}`,
+        check,
+        () => `job ${job.uid}, to ${last}: nothing holds ${gap} of epoch ${epoch.epoch}, tag ${tag}`,
       );
     }
   }

@@ -49,7 +49,7 @@ const CALM: FaultRates = {
   hang: 0,
   noticeDelayMs: 5,
   cutOff: 0,
-  slowRead: 0.1,
+  slowRead: 0,
 };
 
 export function drawFaultRates(random: SimRandom): FaultRates {
@@ -67,7 +67,7 @@ export function drawFaultRates(random: SimRandom): FaultRates {
     hang: maybe(0.03),
     noticeDelayMs: random.pick([5, 60, 400]),
     cutOff: maybe(0.3),
-    slowRead: random.pick([0, 0.1, 0.4]),
+    slowRead: random.pick([0, 0.05, 0.3]),
   };
 }
 
