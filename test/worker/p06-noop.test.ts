@@ -48,9 +48,10 @@ describe('P6 noop', () => {
 
   it('records nothing again while the log stands still', async () => {
     putMany(2);
-    world.start(0, { store });
+    const running = world.start(0, { store });
     await world.clock.advance(30_000);
     expect(store.writesOf(NOOP).length).toBe(1);
+    expect(running.events).toEqual(['noop 2', 'popped 2']);
   });
 
   it('reads owner, noop and started', async () => {
