@@ -2,6 +2,7 @@
 
 export * from './core/errors.js';
 export * from './core/version.js';
+export * from './core/check-version.js';
 export * from './core/key-range.js';
 export * from './core/range-map.js';
 export * from './core/mutation.js';
@@ -46,10 +47,5 @@ export * from './restore/describe.js';
 export * from './restore/restore-set.js';
 export * from './restore/log-merge.js';
 export * from './restore/restore.js';
-export {
-  listCatalog,
-  type CatalogListing,
-  type ContainerProperties,
-  type SnapshotFile,
-} from './restore/catalog.js';
+export { listCatalog, type CatalogListing, type ContainerProperties, type SnapshotFile } from './restore/catalog.js';
 export { renderCoverage } from './restore/render-coverage.js';

@@ -1,7 +1,5 @@
 // Versions, tags and epochs: the coordinates of everything that Tidemark stores.
 
-import { BackupError } from './errors.js';
-
 /** A 64-bit signed number that only grows; every commit of the database has one. Gaps between versions are normal. */
 export type Version = bigint;
 
@@ -40,11 +38,4 @@ export function minVersion(a: Version, b: Version): Version {
 
 export function maxVersion(a: Version, b: Version): Version {
   return a > b ? a : b;
-}
-
-/** Throws INVALID_OPTION unless `value` is a bigint in [0, MAX_VERSION]. `what` names the option in the message. */
-export function checkVersion(value: unknown, what: string): asserts value is Version {
-  if (typeof value !== 'bigint' || value < 0n || value > MAX_VERSION) {
-    throw new BackupError('INVALID_OPTION', `${what} must be a bigint from 0 to 2^63 - 1, got ${String(value)}`);
-  }
 }

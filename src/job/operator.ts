@@ -7,7 +7,7 @@ import { BackupError } from '../core/errors.js';
 import type { KeyRange } from '../core/key-range.js';
 import { checkRange } from '../core/key-range.js';
 import type { LogEpoch, Version } from '../core/version.js';
-import { checkVersion } from '../core/version.js';
+import { checkVersion } from '../core/check-version.js';
 import type { ProgressStore, ProgressTransaction } from '../ports/progress-store.js';
 import { jobSavedVersion } from './coordinator-transactions.js';
 import { JOB_PREFIX, PAUSED_KEY, jobKey, prefixEnd } from './keys.js';

@@ -1,7 +1,7 @@
 // What a recruiter records: the newest epoch before anything else, and the tags of old epochs that need no worker (rules P11, P23, P24).
 
 import { BackupError } from '../core/errors.js';
-import { checkVersion } from '../core/version.js';
+import { checkVersion } from '../core/check-version.js';
 import type { LogEpochInfo } from '../ports/log-source.js';
 import type { ProgressStore, ProgressTransaction } from '../ports/progress-store.js';
 import { EPOCH_KEY } from './keys.js';

@@ -2,7 +2,8 @@
 
 import { BackupError } from '../core/errors.js';
 import type { Version } from '../core/version.js';
-import { checkVersion, logRouterTag, maxVersion, minVersion } from '../core/version.js';
+import { checkVersion } from '../core/check-version.js';
+import { logRouterTag, maxVersion, minVersion } from '../core/version.js';
 import type { BackupContainer } from '../ports/backup-container.js';
 import { describeBackup } from './describe.js';
 import type { BackupDescription, LogFile, LogGap, LogStretch, TagLog, VersionRange } from './description.js';

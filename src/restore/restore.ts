@@ -8,7 +8,7 @@ import { BackupError } from '../core/errors.js';
 import type { KeyRange } from '../core/key-range.js';
 import { NORMAL_KEYS, checkRange, formatRange } from '../core/key-range.js';
 import type { Version } from '../core/version.js';
-import { checkVersion } from '../core/version.js';
+import { checkVersion } from '../core/check-version.js';
 import type { JobMarker } from '../format/fdb/properties.js';
 import type { BackupContainer } from '../ports/backup-container.js';
 import type { RestoreCheckpoint, RestoreTarget } from '../ports/restore-target.js';

@@ -3,7 +3,7 @@
 import assert from 'node:assert/strict';
 import type { LogSystemInfo } from '../ports/log-source.js';
 import { logRouterTag } from '../core/version.js';
-import type { LogUnderTest, SuiteEpoch } from './log-suite.js';
+import type { LogUnderTest, SuiteEpoch } from './log-under-test.js';
 import type { LogCase } from './log-tools.js';
 import { message, peek, readThrough, rejectsWithReason, stillWaits } from './log-tools.js';
 

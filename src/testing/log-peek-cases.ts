@@ -5,7 +5,7 @@ import { toHex } from '../core/bytes.js';
 import type { Version } from '../core/version.js';
 import { logRouterTag } from '../core/version.js';
 import { seededRandom } from './conformance.js';
-import type { LogUnderTest, SuiteMessage } from './log-suite.js';
+import type { LogUnderTest, SuiteMessage } from './log-under-test.js';
 import type { LogCase } from './log-tools.js';
 import {
   expected,

@@ -4,7 +4,7 @@ import assert from 'node:assert/strict';
 import type { Version } from '../core/version.js';
 import { logRouterTag } from '../core/version.js';
 import type { PeekReply } from '../ports/log-source.js';
-import type { LogUnderTest } from './log-suite.js';
+import type { LogUnderTest } from './log-under-test.js';
 import type { LogCase } from './log-tools.js';
 import { message, peek } from './log-tools.js';
 

@@ -7,7 +7,7 @@ import { MutationType } from '../core/mutation.js';
 import type { Version } from '../core/version.js';
 import { logRouterTag } from '../core/version.js';
 import type { PeekReply } from '../ports/log-source.js';
-import type { LogUnderTest, SuiteEpoch, SuiteMessage } from './log-suite.js';
+import type { LogUnderTest, SuiteEpoch, SuiteMessage } from './log-under-test.js';
 
 /** `signal` aborts when the case has ended. */
 export type LogCheck = (log: LogUnderTest, signal: AbortSignal) => Promise<void>;

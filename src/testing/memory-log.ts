@@ -5,7 +5,8 @@ import type { Clock } from '../core/clock.js';
 import { systemClock } from '../core/clock.js';
 import { BackupError } from '../core/errors.js';
 import type { LogEpoch, Tag, Version } from '../core/version.js';
-import { checkVersion, formatTag, LOG_ROUTER_LOCALITY, maxVersion, minVersion } from '../core/version.js';
+import { checkVersion } from '../core/check-version.js';
+import { formatTag, LOG_ROUTER_LOCALITY, maxVersion, minVersion } from '../core/version.js';
 import type {
   LogEpochInfo,
   LogSource,
