@@ -114,6 +114,7 @@ describe('P17 first files and idle rounds', () => {
     await clock.advance(300_000);
     expect(await world.stretches('job')).toEqual(['0:[1, 2)']);
     expect(running.events.filter((event) => event.startsWith('saved'))).toEqual(['saved 1']);
+    expect(running.outcome()).toBeUndefined();
   });
 
   it('messages of another job make a round, in which every job’s file goes on to the same end', async () => {
