@@ -1,5 +1,6 @@
 // Waiting for a key of the store to change. A watch may be late or lost; the poll saves the day.
 
+import { abortable } from '../core/abort.js';
 import { isTransient } from './retry.js';
 import type { Run } from './run.js';
 import { waitForAny } from './trigger.js';
@@ -20,7 +21,8 @@ export async function watchOrPoll(
 /** A watch that fails is as good as one that never fires: the poll goes on, and the read after it meets the store's trouble with a retry. */
 async function watchUntilChange(watch: () => Promise<void>, signal: AbortSignal): Promise<void> {
   try {
-    await watch();
+    // A store may not heed its signal.
+    await abortable(watch(), signal);
   } catch (error) {
     if (signal.aborted || !isTransient(error)) throw error;
     await new Promise<never>((_resolve, reject) => {
