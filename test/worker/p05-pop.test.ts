@@ -96,12 +96,16 @@ describe('P5 pop', () => {
     void world.request('job');
     putMany(2);
     await newEpoch();
-    const store = new GatedStore(world.store);
-    let popped: readonly bigint[] | undefined;
-    store.on('transact', () => void (popped = [...log.pops]), { match: writesTo('done/1/0') });
-    world.start(0, { log, store, epoch: 1, endVersion: 2n });
+    const gate = log.hold('pop', { match: ({ upTo }) => upTo === 2n });
+    const old = world.start(0, { log, epoch: 1, endVersion: 2n });
     await world.clock.advance(1_000);
-    expect(popped).toEqual([2n]);
+    expect(gate.isReached).toBe(true);
+    expect(world.record('progress/1/0')).toMatchObject({ savedVersion: '2' });
+    expect(world.record('done/1/0')).toBeUndefined();
+    gate.open();
+    await world.clock.settle();
+    expect(world.record('done/1/0')).toBeDefined();
+    expect(old.outcome()).toEqual({ outcome: 'completed' });
   });
 
   it('never pops above what a save has recorded', async () => {
