@@ -8,6 +8,7 @@ import { jobKey } from '../../job/keys.js';
 import { BackupOperator } from '../../job/operator.js';
 import type { SimCluster } from './cluster.js';
 import { SimProcess } from './process.js';
+import type { SimEvent } from './scheduler.js';
 import { describeError } from './trace.js';
 
 export interface SimJobPlan {
@@ -26,6 +27,8 @@ export class SimOperator {
   readonly #cluster: SimCluster;
   /** Jobs whose submit has neither resolved nor rejected. */
   readonly #waiting = new Set<string>();
+  readonly #planned: { readonly plan: SimJobPlan; readonly event: SimEvent }[] = [];
+  readonly #submitted = new Set<string>();
   #processes = 0;
   #pausesAllowed = true;
 
@@ -40,8 +43,18 @@ export class SimOperator {
 
   run(plan: SimJobPlan): void {
     const { scheduler } = this.#cluster.world;
-    scheduler.schedule(plan.submitAt, () => this.#submit(plan));
+    const event = scheduler.schedule(plan.submitAt, () => this.#submit(plan));
+    this.#planned.push({ plan, event });
     if (plan.end !== 'never') scheduler.schedule(plan.endAt, () => this.#end(plan));
+  }
+
+  /** Submits a job now that was planned for later: the moment is an interesting one. */
+  hurry(): void {
+    const next = this.#planned.find(({ event, plan }) => !event.cancelled && !this.#submitted.has(plan.uid));
+    if (next === undefined) return;
+    next.event.cancelled = true;
+    this.#cluster.hits.add('operator: submit just after a noop');
+    this.#submit(next.plan);
   }
 
   pause(): void {
@@ -64,6 +77,7 @@ export class SimOperator {
   #submit(plan: SimJobPlan): void {
     const { hits, firstVersion, store, verdict } = this.#cluster;
     this.#waiting.add(plan.uid);
+    this.#submitted.add(plan.uid);
     hits.add('operator: submit');
     const { uid, url, ranges, startVersion, logOnly } = plan;
     this.#act(`submit ${uid}`, async (operator, process) => {

@@ -2,7 +2,7 @@
 // container is read back.
 
 import type { Version } from '../../core/version.js';
-import { PAUSED_KEY, progressKey, noopKey } from '../../job/keys.js';
+import { NOOP_PREFIX, PAUSED_KEY, progressKey, noopKey } from '../../job/keys.js';
 import { decodeProgress, decodeVersion, isActiveState } from '../../job/records.js';
 import type { SimFleet, SimKnobs } from './fleet.js';
 import { SimHosts } from './sim-hosts.js';
@@ -70,11 +70,23 @@ class Simulation {
     this.#operator = new SimOperator(this.#cluster);
   }
 
+  /** A job that is submitted while a noop is on its way: P2, P6, scenarios 4 and 5. */
+  #provoke(): void {
+    const { store, world } = this.#cluster;
+    const { faults, random, scheduler } = world;
+    store.onCommit(({ writes }) => {
+      const isNoop = [...writes.keys()].some((key) => key.startsWith(NOOP_PREFIX));
+      if (isNoop && !faults.stopped && random.chance(0.15))
+        scheduler.schedule(random.between(0, 4), () => this.#operator.hurry());
+    });
+  }
+
   async run(): Promise<void> {
     const { scheduler } = this.#cluster.world;
     const hasFailed = () => !this.#cluster.verdict.isGood;
     this.#planJobs();
     this.#planMishaps();
+    this.#provoke();
     this.#database.start();
     await scheduler.run(hasFailed, this.#calmAt);
     if (hasFailed()) return;
