@@ -84,6 +84,8 @@ export class JobWriter {
 
   /** One try, in its turn. A container that hangs is left to itself when the job has stalled for too long. */
   async #attempt(round: JobRound, isFirst: boolean, signal: AbortSignal): Promise<void> {
+    // The job may have left while it waited for its turn: then not even its container is made.
+    signal.throwIfAborted();
     if (isFirst) round.stall.restart();
     await withHelpers(signal, (inner) => abortable(this.#writeFiles(round, inner), inner), [
       (inner) => round.stall.expire(`the container of job ${round.uid}`, inner),

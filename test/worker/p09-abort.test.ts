@@ -93,7 +93,6 @@ describe('P9 abort', () => {
     expect((await world.mutations('other')).length).toBe(3);
   });
 
-  // Finding A9: fails until #attempt looks at its signal first.
   it('does not touch the container of a job that left while it waited for its turn to write', async () => {
     const busy = new GatedContainer(world.container('memory:busy'));
     world.containers.set('memory:busy', busy);
