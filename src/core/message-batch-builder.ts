@@ -1,12 +1,13 @@
 // Builds MessageBatches: what a LogSource calls for each message. The only place where a message is encoded.
-// The hot path is `add`: no allocation, no bigint, no DataView of a changing buffer per message.
+// The hot path is `add` and `addJoined`: no allocation, no bigint, no DataView of a changing buffer per message.
 
-import { EMPTY_BYTES } from './bytes.js';
+import { SIGN_BIT, comparePlaces, prefixOf, wordAt } from './batch-keys.js';
+import { EMPTY_BYTES, setBytes } from './bytes.js';
 import type { BufferPool } from './buffer-pool.js';
 import { BackupError } from './errors.js';
 import { MessageBatch, RECORD_HEADER_BYTES } from './message-batch.js';
 import { MUTATION_OVERHEAD_BYTES, MutationType, isSingleKeyClear, isStorableType } from './mutation.js';
-import { MAX_VERSION, type Version } from './version.js';
+import type { Version } from './version.js';
 
 export interface MessageBatchBuilderOptions {
   /** Where buffers come from and where a released batch's go. Only for batches of which nothing is used after `release`. Default: none. */
@@ -23,9 +24,13 @@ const MAX_BATCH_BYTES = 0xffffffff;
 /** Longest param that is copied word by word: a call of TypedArray.set costs 17 ns whatever it copies, a word of four bytes 3.5 (measured). */
 const WORD_COPY_BYTES = 16;
 const NO_VIEW = new DataView(new ArrayBuffer(0));
-const SIGN_BIT = 0x80000000 | 0;
+/** Longest param1 that `addJoined` moves to its place word by word. */
+const JOINED_KEY_BYTES = 64;
 /** To take a version apart. */
-const halves = new DataView(new ArrayBuffer(8));
+const wholeVersion = new BigInt64Array(1);
+const versionHalves = new Int32Array(wholeVersion.buffer);
+/** Index of the high half on this machine. */
+const HIGH = new Uint8Array(Uint16Array.of(1).buffer)[0] === 1 ? 1 : 0;
 /** A guess for the size of the arrays at the start. */
 const RECORD_BYTES_GUESS = 64;
 
@@ -34,6 +39,7 @@ export class MessageBatchBuilder {
   readonly #pool: BufferPool | undefined;
   #nextBytes: number;
   #nextRecords: number;
+  #nextVersions = 16;
 
   #bytes: Uint8Array = EMPTY_BYTES;
   /** Of #bytes. */
@@ -43,14 +49,14 @@ export class MessageBatchBuilder {
   #recordCount = 0;
   #versions: BigInt64Array = new BigInt64Array(0);
   #versionRecords: Uint32Array = new Uint32Array(0);
+  /** With the current one, which may have no record yet. */
   #versionCount = 0;
   #maxRecordBytes = 0;
 
   #version: Version = -1n;
-  #versionHigh = 0;
+  /** The version's halves; high is -1 before the first one. */
+  #versionHigh = -1;
   #versionLow = 0;
-  /** The current version has a record, and so an entry. */
-  #versionEntered = false;
   /** Of the last message. */
   #subsequence = 0;
 
@@ -89,20 +95,18 @@ export class MessageBatchBuilder {
 
   /** Following messages belong to `version`, which must be larger than the one before (within a batch). A version without messages leaves no trace. */
   beginVersion(version: Version): void {
-    if (version < 0n || version > MAX_VERSION || version <= this.#version) {
-      throw new BackupError(
-        'ADAPTER_CONTRACT',
-        `versions of a batch must ascend within [0, 2^63): ${version} after ${this.#version}`,
-        { version },
-      );
-    }
+    // By its halves: bigints are slow to compare and to take apart, even through a DataView.
+    wholeVersion[0] = version;
+    const high = versionHalves[HIGH] as number;
+    const low = versionHalves[1 - HIGH] as number;
+    const before = this.#versionHigh;
+    const isLater = high > before || (high === before && low >>> 0 > this.#versionLow >>> 0);
+    if (high < 0 || !isLater || wholeVersion[0] !== version) this.#refuseVersion(version);
     this.#version = version;
-    // Through memory: shifting a bigint allocates.
-    halves.setBigInt64(0, version);
-    this.#versionHigh = halves.getInt32(0);
-    this.#versionLow = halves.getInt32(4);
-    this.#versionEntered = false;
+    this.#versionHigh = high;
+    this.#versionLow = low;
     this.#subsequence = 0;
+    this.#enterVersion();
   }
 
   /**
@@ -111,11 +115,48 @@ export class MessageBatchBuilder {
    * for an unknown type or a clear whose end lies before its begin, ADAPTER_CONTRACT for a message out of order.
    */
   add(subsequence: number, type: number, param1: Uint8Array, param2: Uint8Array): boolean {
-    if (type !== MutationType.SetValue && !isStorableType(type)) return false;
-    if (subsequence >>> 0 !== subsequence || subsequence < this.#subsequence) this.#refuseOrder(subsequence);
-    if (type === MutationType.ClearRange) return this.#addClear(subsequence, param1, param2);
-    const at = this.#write(subsequence, type, param1, param2);
-    this.#widen(at, param1.length);
+    if (type !== MutationType.SetValue) {
+      if (!isStorableType(type)) return false;
+      if (type === MutationType.ClearRange) return this.#addClear(subsequence, param1, param2);
+    }
+    const length1 = param1.length;
+    const at = this.#begin(subsequence, type, length1, param2.length);
+    const view = this.#view;
+    if (length1 >= 4 && length1 <= WORD_COPY_BYTES) {
+      // A short key word by word, and compared by its first word: nothing that was just written is read back.
+      const first = wordAt(param1, 0);
+      view.setInt32(at, first);
+      let i = 4;
+      for (; i < length1 - 3; i += 4) view.setInt32(at + i, wordAt(param1, i));
+      for (; i < length1; i++) view.setUint8(at + i, param1[i] as number);
+      const prefix = first ^ SIGN_BIT;
+      if (prefix <= this.#minPrefix || prefix >= this.#maxPrefix) this.#widen(at, length1);
+    } else {
+      setBytes.call(this.#bytes, param1, at);
+      this.#widen(at, length1);
+    }
+    setBytes.call(this.#bytes, param2, at + length1 + 4);
+    return true;
+  }
+
+  /**
+   * As `add`, for params that lie together, as they often do in a log's own format: `params` is param1, of `length1` bytes, and then param2. Quicker than `add`: one
+   * copy instead of two, and no view of each.
+   */
+  addJoined(subsequence: number, type: number, params: Uint8Array, length1: number): boolean {
+    const length = params.length;
+    if (length1 >>> 0 !== length1 || length1 > length) this.#refuseLength(length1, length);
+    if (type !== MutationType.SetValue || length1 > JOINED_KEY_BYTES)
+      return this.add(subsequence, type, params.subarray(0, length1), params.subarray(length1));
+    const at = this.#begin(subsequence, type, length1, length - length1);
+    const view = this.#view;
+    setBytes.call(this.#bytes, params, at + 4);
+    // The key belongs in front of the second length.
+    let i = 0;
+    for (; i < length1 - 3; i += 4) view.setInt32(at + i, view.getInt32(at + i + 4));
+    for (; i < length1; i++) view.setUint8(at + i, view.getUint8(at + i + 4));
+    view.setInt32(at + length1, length - length1, true);
+    this.#widen(at, length1);
     return true;
   }
 
@@ -146,7 +187,11 @@ export class MessageBatchBuilder {
   /** The batch so far, which may be empty. The builder starts over, with versions free to begin anywhere. */
   build(): MessageBatch {
     const { minKey, endKey } = this.#interval();
-    if (this.#recordCount > 0) this.#versionRecords[this.#versionCount] = this.#recordCount;
+    const records = this.#recordCount;
+    if (records > 0) {
+      if (this.#versionRecords[this.#versionCount - 1] === records) this.#versionCount--;
+      this.#versionRecords[this.#versionCount] = records;
+    }
     const batch =
       this.#recordCount === 0
         ? MessageBatch.empty
@@ -167,18 +212,29 @@ export class MessageBatchBuilder {
     return batch;
   }
 
-  /** Writes one record and its entries; returns where its param1 begins. */
+  /** Writes one record; returns where its param1 begins. */
   #write(subsequence: number, type: number, param1: Uint8Array, param2: Uint8Array): number {
-    const length1 = param1.length;
-    const length2 = param2.length;
+    const at = this.#begin(subsequence, type, param1.length, param2.length);
+    this.#bytes.set(param1, at);
+    this.#bytes.set(param2, at + param1.length + 4);
+    return at;
+  }
+
+  /** Makes room for a record, enters it everywhere and writes all of it but the params; returns where param1 belongs. */
+  #begin(subsequence: number, type: number, length1: number, length2: number): number {
+    if (subsequence >>> 0 !== subsequence || subsequence < this.#subsequence) this.#refuseOrder(subsequence);
+    if (this.#versionHigh < 0) throw new BackupError('INVALID_STATE', 'add() before beginVersion()');
     const recordBytes = OVERHEAD_BYTES + length1 + length2;
     const record = this.#recordCount;
-    if (!this.#versionEntered) this.#enterVersion(record);
     const start = this.#byteLength;
     const end = start + recordBytes;
     if (end > this.#bytes.length) this.#growBytes(end);
     if (record + 2 > this.#starts.length) this.#growRecords(record + 2);
-
+    this.#subsequence = subsequence;
+    this.#byteLength = end;
+    this.#recordCount = record + 1;
+    this.#starts[record + 1] = end;
+    if (recordBytes > this.#maxRecordBytes) this.#maxRecordBytes = recordBytes;
     const view = this.#view;
     view.setInt32(start, this.#versionHigh);
     view.setInt32(start + 4, this.#versionLow);
@@ -186,28 +242,20 @@ export class MessageBatchBuilder {
     view.setInt32(start + 12, recordBytes - RECORD_HEADER_BYTES);
     view.setUint8(start + 16, type);
     view.setInt32(start + 17, length1, true);
-    const at1 = start + 21;
-    copy(param1, this.#bytes, view, at1);
-    const at2 = at1 + length1;
-    view.setInt32(at2, length2, true);
-    copy(param2, this.#bytes, view, at2 + 4);
-
-    this.#subsequence = subsequence;
-    this.#byteLength = end;
-    this.#recordCount = record + 1;
-    this.#starts[record + 1] = end;
-    if (recordBytes > this.#maxRecordBytes) this.#maxRecordBytes = recordBytes;
-    return at1;
+    view.setInt32(start + 21 + length1, length2, true);
+    return start + 21;
   }
 
-  #enterVersion(record: number): void {
-    if (this.#version < 0n) throw new BackupError('INVALID_STATE', 'add() before beginVersion()');
-    const index = this.#versionCount;
+  /** Gives the current version its entry. */
+  #enterVersion(): void {
+    const record = this.#recordCount;
+    let index = this.#versionCount;
+    // The one before has no message: its entry is free.
+    if (index > 0 && this.#versionRecords[index - 1] === record) index--;
     if (index + 2 > this.#versionRecords.length || index + 1 > this.#versions.length) this.#growVersions(index + 2);
     this.#versions[index] = this.#version;
     this.#versionRecords[index] = record;
     this.#versionCount = index + 1;
-    this.#versionEntered = true;
   }
 
   /** The interval now holds the single key of that place, in the record that was just written. */
@@ -259,6 +307,7 @@ export class MessageBatchBuilder {
       // The next batch is probably like this one, or a little longer.
       this.#nextBytes = this.#byteLength + (this.#byteLength >>> 3);
       this.#nextRecords = this.#recordCount + (this.#recordCount >>> 3);
+      this.#nextVersions = this.#versionCount + (this.#versionCount >>> 3) + 2;
       this.#bytes = EMPTY_BYTES;
       this.#view = NO_VIEW;
       this.#starts = new Uint32Array(0);
@@ -270,7 +319,7 @@ export class MessageBatchBuilder {
     this.#versionCount = 0;
     this.#maxRecordBytes = 0;
     this.#version = -1n;
-    this.#versionEntered = false;
+    this.#versionHigh = -1;
     this.#subsequence = 0;
     this.#minLength = -1;
     this.#maxLength = -1;
@@ -302,7 +351,7 @@ export class MessageBatchBuilder {
   #growVersions(needed: number): void {
     const oldVersions = this.#versions;
     const oldRecords = this.#versionRecords;
-    const count = Math.max(needed, 16, oldVersions.length * 2);
+    const count = Math.max(needed, this.#nextVersions, oldVersions.length * 2);
     const versions = this.#allocate(count * 8);
     const records = this.#allocate((count + 1) * 4);
     this.#versions = new BigInt64Array(versions.buffer, 0, versions.length >>> 3);
@@ -319,6 +368,22 @@ export class MessageBatchBuilder {
     return this.#pool === undefined ? new Uint8Array(Math.ceil(bytes / 8) * 8) : this.#pool.take(bytes);
   }
 
+  #refuseVersion(version: Version): never {
+    throw new BackupError(
+      'ADAPTER_CONTRACT',
+      `versions of a batch must ascend within [0, 2^63): ${version} after ${this.#version}`,
+      { version },
+    );
+  }
+
+  #refuseLength(length1: number, length: number): never {
+    throw new BackupError(
+      'ADAPTER_CONTRACT',
+      `param1 of ${length1} bytes must lie within the ${length} bytes of both params`,
+      { version: this.#version },
+    );
+  }
+
   #refuseOrder(subsequence: number): never {
     throw new BackupError(
       'ADAPTER_CONTRACT',
@@ -326,41 +391,4 @@ export class MessageBatchBuilder {
       { version: this.#version },
     );
   }
-}
-
-function copy(from: Uint8Array, to: Uint8Array, view: DataView, at: number): void {
-  const length = from.length;
-  if (length > WORD_COPY_BYTES) {
-    to.set(from, at);
-    return;
-  }
-  let i = 0;
-  for (; i < length - 3; i += 4) view.setInt32(at + i, wordAt(from, i));
-  for (; i < length; i++) to[at + i] = from[i] as number;
-}
-
-function wordAt(bytes: Uint8Array, at: number): number {
-  return (
-    ((bytes[at] as number) << 24) |
-    ((bytes[at + 1] as number) << 16) |
-    ((bytes[at + 2] as number) << 8) |
-    (bytes[at + 3] as number)
-  );
-}
-
-/** First four bytes as a number that orders as they do; a shorter key as if zero bytes followed, so that equal prefixes need a look at the keys. */
-function prefixOf(view: DataView, at: number, length: number): number {
-  if (length >= 4) return view.getInt32(at) ^ SIGN_BIT;
-  let prefix = 0;
-  for (let i = 0; i < 4; i++) prefix = (prefix << 8) | (i < length ? view.getUint8(at + i) : 0);
-  return prefix ^ SIGN_BIT;
-}
-
-function comparePlaces(bytes: Uint8Array, a: number, lengthA: number, b: number, lengthB: number): number {
-  const length = lengthA < lengthB ? lengthA : lengthB;
-  for (let i = 0; i < length; i++) {
-    const difference = (bytes[a + i] as number) - (bytes[b + i] as number);
-    if (difference !== 0) return difference;
-  }
-  return lengthA - lengthB;
 }

@@ -65,14 +65,21 @@ describe('MessageBatchBuilder', () => {
   it('refuses what is out of order or no mutation, and is none the worse for it', () => {
     const builder = new MessageBatchBuilder();
     expect(() => builder.add(0, 0, latin1('k'), latin1('v'))).toThrow(refusal('INVALID_STATE'));
+    expect(() => builder.addJoined(0, 0, latin1('kv'), 1)).toThrow(refusal('INVALID_STATE'));
     expect(() => builder.beginVersion(-1n)).toThrow(refusal('ADAPTER_CONTRACT'));
-    expect(() => builder.beginVersion(2n ** 63n)).toThrow(refusal('ADAPTER_CONTRACT'));
+    for (const version of [2n ** 63n, 2n ** 64n + 1n, -(2n ** 64n) + 1n]) {
+      expect(() => builder.beginVersion(version)).toThrow(refusal('ADAPTER_CONTRACT'));
+    }
     builder.beginVersion(5n);
     expect(() => builder.beginVersion(5n)).toThrow(refusal('ADAPTER_CONTRACT'));
     builder.add(3, 0, latin1('k'), latin1('v'));
     for (const subsequence of [2, -1, 3.5, 2 ** 32]) {
       expect(() => builder.add(subsequence, 0, latin1('k'), latin1('v'))).toThrow(refusal('ADAPTER_CONTRACT'));
     }
+    for (const length1 of [-1, 0.5, 3, NaN]) {
+      expect(() => builder.addJoined(4, 0, latin1('kv'), length1)).toThrow(refusal('ADAPTER_CONTRACT'));
+    }
+    expect(() => builder.addJoined(2, 0, latin1('kv'), 1)).toThrow(refusal('ADAPTER_CONTRACT'));
     expect(() => builder.add(4, 24, latin1('k'), latin1('v'))).toThrow(refusal('INVALID_MUTATION'));
     expect(() => builder.add(4, 1, latin1('b'), latin1('a'))).toThrow(refusal('INVALID_MUTATION'));
     expect(() => builder.add(4, 1, latin1('b'), latin1(''))).toThrow(refusal('INVALID_MUTATION'));
@@ -116,6 +123,8 @@ describe('MessageBatchBuilder', () => {
       params: fc.tuple(key, key),
       short: fc.boolean(),
       long: fc.nat(60),
+      lead: fc.constantFrom(0, 0, 0, 3, 9, 14, 30, 70),
+      joined: fc.boolean(),
     });
     fc.assert(
       fc.property(
@@ -133,7 +142,11 @@ describe('MessageBatchBuilder', () => {
             begin: Uint8Array;
             end: Uint8Array;
           }[] = [];
-          messages.forEach(({ gap, type, params: [a, b], short, long }, subsequence) => {
+          messages.forEach(({ gap, type, params, short, long, lead, joined }, subsequence) => {
+            const [a, b] = params.map((end) => Uint8Array.from([...new Array<number>(lead).fill(0x61), ...end])) as [
+              Uint8Array,
+              Uint8Array,
+            ];
             if (gap > 0) builder.beginVersion((version += BigInt(gap)));
             const isClear = type === MutationType.ClearRange;
             const param1 = isClear && compareBytes(a, b) > 0 ? b : a;
@@ -145,7 +158,10 @@ describe('MessageBatchBuilder', () => {
                   ? b
                   : a;
             const isEmpty = isClear && compareBytes(param1, param2) === 0;
-            expect(builder.add(subsequence, type, param1, param2)).toBe(!isEmpty);
+            const added = joined
+              ? builder.addJoined(subsequence, type, Uint8Array.from([...param1, ...param2]), param1.length)
+              : builder.add(subsequence, type, param1, param2);
+            expect(added).toBe(!isEmpty);
             if (isEmpty) return;
             const encoded = encodeMutation({ type, param1, param2 });
             expected.push({ version, subsequence, encoded, begin: param1, end: isClear ? param2 : keyAfter(param1) });
