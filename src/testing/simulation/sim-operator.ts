@@ -48,13 +48,22 @@ export class SimOperator {
     if (plan.end !== 'never') scheduler.schedule(plan.endAt, () => this.#end(plan));
   }
 
+  /** Whether a job is still to be submitted. */
+  get hasPlans(): boolean {
+    return this.#nextPlan !== undefined;
+  }
+
   /** Submits a job now that was planned for later: the moment is an interesting one. */
   hurry(): void {
-    const next = this.#planned.find(({ event, plan }) => !event.cancelled && !this.#submitted.has(plan.uid));
+    const next = this.#nextPlan;
     if (next === undefined) return;
     next.event.cancelled = true;
     this.#cluster.hits.add('operator: submit just after a noop');
     this.#submit(next.plan);
+  }
+
+  get #nextPlan(): { readonly plan: SimJobPlan; readonly event: SimEvent } | undefined {
+    return this.#planned.find(({ plan }) => !this.#submitted.has(plan.uid));
   }
 
   pause(): void {

@@ -70,14 +70,15 @@ class Simulation {
     this.#operator = new SimOperator(this.#cluster);
   }
 
-  /** A job that is submitted while a noop is on its way: P2, P6, scenarios 4 and 5. */
+  /** A job that is submitted while a noop is on its way, and a worker that dies soon after: P2, P6, scenarios 4 and 5. */
   #provoke(): void {
     const { store, world } = this.#cluster;
     const { faults, random, scheduler } = world;
-    store.onCommit(({ writes }) => {
+    store.onCommit(({ writes, process }) => {
       const isNoop = [...writes.keys()].some((key) => key.startsWith(NOOP_PREFIX));
-      if (isNoop && !faults.stopped && random.chance(0.15))
-        scheduler.schedule(random.between(0, 4), () => this.#operator.hurry());
+      if (!isNoop || faults.stopped || !random.chance(0.15) || !this.#operator.hasPlans) return;
+      scheduler.schedule(random.between(0, 4), () => this.#operator.hurry());
+      if (random.chance(0.3) && faults.rates.kill > 0) scheduler.schedule(random.between(5, 120), () => process.kill());
     });
   }
 
