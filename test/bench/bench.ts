@@ -62,10 +62,10 @@ export function percentile(values: readonly number[], p: number): number {
   return sorted[Math.min(sorted.length - 1, Math.floor(p * sorted.length))] ?? NaN;
 }
 
-export function atLeast(value: number, goal: number, unit: string, detail: string): Figure {
+export function atLeast(value: number, goal: number, unit: string, detail: Figure['detail']): Figure {
   return { value, unit, goal: `>= ${goal}`, met: value >= goal, detail };
 }
 
-export function atMost(value: number, goal: number, unit: string, detail: string): Figure {
+export function atMost(value: number, goal: number, unit: string, detail: Figure['detail']): Figure {
   return { value, unit, goal: `<= ${goal}`, met: value <= goal, detail };
 }

@@ -14,6 +14,8 @@ export function numbers(seed: number): () => number {
 export interface Messages {
   readonly keys: readonly Uint8Array[];
   readonly values: readonly Uint8Array[];
+  /** Key and value, which lie together. */
+  readonly both: readonly Uint8Array[];
   /** Messages of one version. */
   readonly perVersion: number;
 }
@@ -30,10 +32,12 @@ export function makeMessages(count: number, seed = 1): Messages {
   for (let i = 0; i < memory.length; i++) memory[i] = random() % 255;
   const keys: Uint8Array[] = [];
   const values: Uint8Array[] = [];
+  const both: Uint8Array[] = [];
   for (let i = 0; i < count; i++) {
     const at = i * (KEY_BYTES + VALUE_BYTES);
+    both.push(memory.subarray(at, at + KEY_BYTES + VALUE_BYTES));
     keys.push(memory.subarray(at, at + KEY_BYTES));
     values.push(memory.subarray(at + KEY_BYTES, at + KEY_BYTES + VALUE_BYTES));
   }
-  return { keys, values, perVersion: 10 };
+  return { keys, values, both, perVersion: 10 };
 }

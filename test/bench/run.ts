@@ -10,8 +10,10 @@ const benches: readonly { readonly name: string; readonly load: () => Promise<{ 
   { name: 'pipeline.full', load: () => import('./pipeline-full.js') },
   { name: 'pipeline.build', load: () => import('./pipeline-build.js') },
   { name: 'pipeline.routed', load: () => import('./pipeline-routed.js') },
+  { name: 'merge', load: () => import('./merge.js') },
   { name: 'memory', load: () => import('./memory.js') },
   { name: 'eventloop', load: () => import('./eventloop.js') },
+  { name: 'describe', load: () => import('./describe.js') },
 ];
 
 const { values: args } = parseArgs({
