@@ -250,7 +250,7 @@ class Simulation {
       (job) =>
         isActiveState(job.state) &&
         this.#cluster.containers.health(job.url) === 'gone' &&
-        job.startVersion <= history.committed,
+        (job.completeFrom ?? job.startVersion) <= history.committed,
     );
     if (gone !== undefined && hasWritten) return `job ${gone.uid} is ${gone.state} though its container is gone`;
     for (let tag = 0; tag < totalTags; tag++) {
