@@ -124,3 +124,16 @@ export class MessageBatch {
     onRelease?.();
   }
 }
+
+/** The largest i in [first, end] with recordStarts[i] <= limit; `first` if not even one record fits. */
+export function lastRecordWithin(recordStarts: Uint32Array, first: number, end: number, limit: number): number {
+  if ((recordStarts[end] as number) <= limit) return end;
+  let low = first;
+  let high = end - 1;
+  while (low < high) {
+    const middle = (low + high + 1) >>> 1;
+    if ((recordStarts[middle] as number) <= limit) low = middle;
+    else high = middle - 1;
+  }
+  return low;
+}

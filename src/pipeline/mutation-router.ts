@@ -9,11 +9,13 @@ import { CHECKSUM_FLAG, CHECKSUM_INDEX_FLAG, MutationType, decodeMutation, readU
 import { RangeMap } from '../core/range-map.js';
 import type { Version } from '../core/version.js';
 import { ClippedClears, clipToRanges, relateToRanges } from './clear-clipper.js';
+import { Arenas, SLICE_BYTES, endOfSlice, type Arena } from './gathered-records.js';
 import type { Cut, CutPart } from './message-queue.js';
 import { RUN_WIDTH, RoutedJob, measureRuns, type RecordSource } from './routed-job.js';
 
 /** Messages looked at before the host's event loop gets a turn: one to two milliseconds. */
-const SLICE_MESSAGES = 16_384;
+const MESSAGES_PER_TURN = 16_384;
+const DEFAULT_GATHER_BYTES = 32 << 20;
 const TYPE_MASK = ~(CHECKSUM_FLAG | CHECKSUM_INDEX_FLAG);
 /** Type byte and length1. */
 const PARAM1_OFFSET = RECORD_HEADER_BYTES + 5;
@@ -38,10 +40,20 @@ export interface RouteOptions {
   readonly signal?: AbortSignal | undefined;
 }
 
+export interface MutationRouterOptions {
+  /** Memory for short runs that are copied together, beyond what the flow lock counts. Taken as needed, and kept. Default 32 MiB: as much as a round has by default. */
+  readonly gatherBytes?: number;
+}
+
 /** The active jobs' ranges as one map. Changes of the jobs take effect for the next route; one that is under way goes on with those it began with. */
 export class MutationRouter {
   #jobs: readonly { readonly uid: string; readonly ranges: readonly KeyRange[] }[] = [];
   #map = new RangeMap([]);
+  readonly #arenas: Arenas;
+
+  constructor(options: MutationRouterOptions = {}) {
+    this.#arenas = new Arenas(options.gatherBytes ?? DEFAULT_GATHER_BYTES);
+  }
 
   /** Replaces all jobs. */
   setJobs(jobs: readonly RouterJob[]): void {
@@ -50,7 +62,10 @@ export class MutationRouter {
     this.#map = new RangeMap(this.#jobs.map((job) => job.ranges));
   }
 
-  /** What each of `requests`' jobs gets of the cut; every one of them is in the result, if only with nothing. All must have been set. */
+  /**
+   * What each of `requests`' jobs gets of the cut; every one of them is in the result, if only with nothing. All must have been set. The result is valid until the next
+   * call, and as long as the queue keeps the cut.
+   */
   async route(cut: Cut, requests: readonly RouteRequest[], options: RouteOptions): Promise<Map<string, RoutedJob>> {
     const sources = cut.parts.map((part) => part.batch);
     const byIndex = this.#jobs.map((job) => {
@@ -59,15 +74,15 @@ export class MutationRouter {
     });
     const jobs = byIndex.filter((job) => job !== undefined);
     assert(jobs.length === requests.length, 'every job of a round is in the router');
-    const pass = new Pass(this.#map, byIndex, jobs);
+    this.#arenas.reset();
+    const pass = new Pass(this.#map, this.#arenas, byIndex, jobs);
     for (const [index, part] of cut.parts.entries()) {
       if (!pass.begin(part, index)) continue;
-      for (let record = part.firstRecord; record < part.endRecord; record += SLICE_MESSAGES) {
-        pass.look(record, Math.min(record + SLICE_MESSAGES, part.endRecord));
+      for (let record = part.firstRecord; record < part.endRecord;) {
+        record = pass.look(record, Math.min(record + MESSAGES_PER_TURN, part.endRecord));
         await options.clock.yieldToHost();
         options.signal?.throwIfAborted();
       }
-      pass.end();
     }
     return new Map(jobs.map((job) => [job.uid, job.finish()]));
   }
@@ -89,21 +104,34 @@ class JobRuns {
   #openFirst = 0;
   #openSource = 0;
 
-  /** The batches of the cut, then the clipped clears. */
-  readonly #sources: readonly RecordSource[];
+  /** The batches of the cut, then the clipped clears, then arenas. */
+  readonly #sources: RecordSource[];
+  readonly #clippedSource: number;
   readonly #clipped = new ClippedClears();
   #runs = new Uint32Array(8 * RUN_WIDTH);
   #runCount = 0;
   #bytes = 0;
   #messages = 0;
   #maxRecordBytes = 0;
-  #measuredRuns = 0;
+  /** Runs before it are settled: measured, and gathered if they were short. */
+  #settledRuns = 0;
 
   constructor(uid: string, ranges: readonly KeyRange[], begin: Version, batches: readonly MessageBatch[]) {
     this.uid = uid;
     this.ranges = ranges;
     this.begin = begin;
     this.#sources = [...batches, this.#clipped];
+    this.#clippedSource = batches.length;
+  }
+
+  /** `index`: of all arenas of the route. Called for each of them, in order. */
+  addArena(arena: Arena, index: number): void {
+    this.#sources.push(arena);
+    assert(this.#arenaSource(index) === this.#sources.length - 1, 'arenas come in order');
+  }
+
+  #arenaSource(index: number): number {
+    return this.#clippedSource + 1 + index;
   }
 
   /** The whole span at once. */
@@ -117,9 +145,8 @@ class JobRuns {
       this.#bytes += batch.byteLength;
       this.#messages += end;
       this.#maxRecordBytes = Math.max(this.#maxRecordBytes, batch.maxRecordBytes);
-      this.#measuredRuns = this.#runCount;
-    }
-    this.measure();
+      this.#settledRuns = this.#runCount;
+    } else this.#measure();
   }
 
   /** Begins a run with `record`; the caller extends it through `openEnd`. */
@@ -149,23 +176,58 @@ class JobRuns {
   addClipped(order: Uint8Array, parts: readonly KeyRange[]): void {
     const first = this.#clipped.recordCount;
     for (const part of parts) this.#clipped.add(order, part);
-    this.startRun(this.#sources.length - 1, first);
+    this.startRun(this.#clippedSource, first);
     this.openEnd = this.#clipped.recordCount;
     this.closeRun();
   }
 
-  /** Adds up the runs since the last call. */
-  measure(): void {
+  /** Ends a slice, which begins with byte `base` of its batch and lies in `arena` if there is one: many short runs become one, in the arena. */
+  endSlice(batch: MessageBatch, base: number, arena: Arena | undefined, arenaIndex: number): void {
+    this.closeRun();
+    const from = this.#settledRuns;
+    if (from === this.#runCount) return;
+    if (arena !== undefined && !this.#hasClipped(from)) {
+      const first = arena.recordCount;
+      if (arena.gather(batch.recordStarts, base, this.#runs, from, this.#runCount)) {
+        this.#runCount = from;
+        this.startRun(this.#arenaSource(arenaIndex), first);
+        this.openEnd = arena.recordCount;
+        this.closeRun();
+      }
+    }
+    this.#measure();
+    if (from > 0 && from + 1 === this.#runCount) this.#joinLastRun();
+  }
+
+  #hasClipped(fromRun: number): boolean {
+    for (let run = fromRun; run < this.#runCount; run++)
+      if (this.#runs[run * RUN_WIDTH] === this.#clippedSource) return true;
+    return false;
+  }
+
+  /** A run that goes on from one slice to the next is one run. */
+  #joinLastRun(): void {
+    const at = (this.#runCount - 1) * RUN_WIDTH;
+    const before = at - RUN_WIDTH;
+    const runs = this.#runs;
+    if (runs[before] !== runs[at] || runs[before + 2] !== runs[at + 1]) return;
+    runs[before + 2] = runs[at + 2] as number;
+    this.#runCount--;
+    this.#settledRuns = this.#runCount;
+  }
+
+  /** Adds up the runs that are not settled. */
+  #measure(): void {
     const { bytes, messages, maxRecordBytes } = measureRuns(
       this.#sources,
       this.#runs,
-      this.#measuredRuns,
+      this.#settledRuns,
       this.#runCount,
     );
     this.#bytes += bytes;
     this.#messages += messages;
     this.#maxRecordBytes = Math.max(this.#maxRecordBytes, maxRecordBytes);
-    this.#measuredRuns = this.#runCount;
+    this.#settledRuns = this.#runCount;
   }
 
   finish(): RoutedJob {
@@ -184,14 +246,16 @@ class JobRuns {
 /** One walk over a cut. */
 class Pass {
   readonly #map: RangeMap;
+  readonly #arenas: Arenas;
   /** By the map's job index; undefined: takes no part. */
   readonly #byIndex: readonly (JobRuns | undefined)[];
   readonly #jobs: readonly JobRuns[];
   #batch: MessageBatch | undefined;
   #source = 0;
 
-  constructor(map: RangeMap, byIndex: readonly (JobRuns | undefined)[], jobs: readonly JobRuns[]) {
+  constructor(map: RangeMap, arenas: Arenas, byIndex: readonly (JobRuns | undefined)[], jobs: readonly JobRuns[]) {
     this.#map = map;
+    this.#arenas = arenas;
     this.#byIndex = byIndex;
     this.#jobs = jobs;
   }
@@ -213,13 +277,34 @@ class Pass {
     return isCrossing;
   }
 
-  /** Looks at records [first, end) one by one. */
-  look(first: number, end: number): void {
+  /** Looks at records [first, end) slice by slice; returns `end`. */
+  look(first: number, end: number): number {
     const batch = this.#batch as MessageBatch;
-    const { bytes, recordStarts } = batch;
+    const { recordStarts } = batch;
+    for (let record = first; record < end;) {
+      const sliceEnd = endOfSlice(recordStarts, record, end);
+      const base = recordStarts[record] as number;
+      const limit = recordStarts[sliceEnd] as number;
+      const place = limit - base > SLICE_BYTES ? undefined : this.#arenas.forSlice(sliceEnd - record);
+      if (place?.isNew === true) for (const job of this.#jobs) job.addArena(place.arena, place.index);
+      if (place === undefined) this.#lookAtSlice(batch.bytes, 0, record, sliceEnd);
+      else {
+        place.arena.load(batch.bytes, base, limit);
+        this.#lookAtSlice(place.arena.bytes, base, record, sliceEnd);
+      }
+      for (const job of this.#jobs) job.endSlice(batch, base, place?.arena, place?.index ?? 0);
+      record = sliceEnd;
+    }
+    return end;
+  }
+
+  /** Looks at records [first, end) one by one, in `bytes`, where they begin `base` bytes earlier than in the batch. */
+  #lookAtSlice(bytes: Uint8Array, base: number, first: number, end: number): void {
+    const batch = this.#batch as MessageBatch;
+    const { recordStarts } = batch;
     const map = this.#map;
     for (let record = first; record < end; record++) {
-      const start = recordStarts[record] as number;
+      const start = (recordStarts[record] as number) - base;
       const type = bytes[start + RECORD_HEADER_BYTES] as number;
       let length = readUint32LE(bytes, start + RECORD_HEADER_BYTES + 1);
       if ((type & TYPE_MASK) === MutationType.ClearRange) {
@@ -230,13 +315,6 @@ class Pass {
         length--; // A short clear: param1 is the key and a zero byte.
       }
       this.#give(map.jobsOf(map.segmentOf(bytes, start + PARAM1_OFFSET, length)), record);
-    }
-  }
-
-  end(): void {
-    for (const job of this.#jobs) {
-      job.closeRun();
-      job.measure();
     }
   }
 

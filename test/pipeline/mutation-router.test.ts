@@ -41,12 +41,19 @@ interface Setup {
   readonly jobs: readonly (RouterJob & { begin?: bigint })[];
   readonly cutAt?: bigint;
   readonly clock?: StillClock;
+  readonly gatherBytes?: number;
 }
 
-async function route({ batches, jobs, cutAt, clock = new StillClock() }: Setup): Promise<Map<string, RoutedJob>> {
+async function route({
+  batches,
+  jobs,
+  cutAt,
+  clock = new StillClock(),
+  gatherBytes,
+}: Setup): Promise<Map<string, RoutedJob>> {
   const queue = new MessageQueue({ nextVersion: 0n });
   for (const batch of batches) queue.push(batch, (batch.lastVersion ?? queue.end - 1n) + 1n);
-  const router = new MutationRouter();
+  const router = new MutationRouter(gatherBytes === undefined ? {} : { gatherBytes });
   router.setJobs(jobs);
   const requests = jobs.map(({ uid, begin }) => ({ uid, begin: begin ?? 0n }));
   return router.route(queue.cut(cutAt ?? queue.end - 1n), requests, { clock });
@@ -214,6 +221,48 @@ describe('MutationRouter', () => {
     expect(clock.yields).toBeGreaterThan(2);
     const signal = AbortSignal.abort(new Error('stop'));
     await expect(router.route(queue.cut(1n), [{ uid: 'job', begin: 0n }], { clock, signal })).rejects.toThrow('stop');
+  });
+
+  it('P18: a job gets the same bytes whether its short runs are gathered or not', async () => {
+    let state = 7;
+    const random = (below: number) => {
+      state = (Math.imul(state, 1_664_525) + 1_013_904_223) >>> 0;
+      return (state >>> 8) % below;
+    };
+    const letter = () => String.fromCharCode(0x61 + random(26));
+    const messages = Array.from({ length: 40_000 }, (_, i): Message => {
+      const version = 1 + (i >> 3);
+      const key = letter() + letter() + letter();
+      if (random(2_000) === 0) return clear(version, i, key, `${key}zz`);
+      // Long runs, long values, and now and then a record longer than a slice.
+      const first = i % 10_000 < 2_000 ? 'b' : key[0];
+      const size = random(5_000) === 0 ? 200_000 : random(100) === 0 ? 3_000 : random(150);
+      return set(version, i, `${first}${key}`, 'v'.repeat(size));
+    });
+    const jobs = [
+      { uid: 'b to n', ranges: [range('b', 'n')], begin: 700n },
+      { uid: 'overlaps', ranges: [range('a', 'aq'), range('c', 'dd'), range('m', 'zb')] },
+      { uid: 'rare', ranges: [range('qa', 'qb'), range('tt', 'tu')] },
+      { uid: 'nearly all', ranges: [range('a', 'zy')] },
+    ];
+    const batches = chop(messages, 9_000);
+    const plain = await route({ batches, jobs, gatherBytes: 0 });
+    const runsOf = (routed: Map<string, RoutedJob>) => [...routed.values()].map((job) => job.runCount);
+    for (const gatherBytes of [2 << 20, 4 << 20, 1 << 30]) {
+      const gathered = await route({ batches, jobs, gatherBytes });
+      for (const { uid } of jobs) {
+        const [one, other] = [plain.get(uid) as RoutedJob, gathered.get(uid) as RoutedJob];
+        expect(bytesOf(other).equals(bytesOf(one))).toBe(true);
+        expect([other.messages, other.bytes, other.maxRecordBytes]).toEqual([
+          one.messages,
+          one.bytes,
+          one.maxRecordBytes,
+        ]);
+        const [half, otherHalf] = [one.slice(1_234n, 3_210n), other.slice(1_234n, 3_210n)];
+        expect(bytesOf(otherHalf).equals(bytesOf(half))).toBe(true);
+      }
+      expect(Math.max(...runsOf(gathered))).toBeLessThan(Math.max(...runsOf(plain)));
+    }
   });
 
   it('P18: a job gets the same bytes whatever else runs, whatever the batches, whole spans or message by message', async () => {

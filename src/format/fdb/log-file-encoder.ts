@@ -5,7 +5,7 @@
 
 import type { BufferPool } from '../../core/buffer-pool.js';
 import { BackupError, assert } from '../../core/errors.js';
-import { RECORD_HEADER_BYTES } from '../../core/message-batch.js';
+import { RECORD_HEADER_BYTES, lastRecordWithin } from '../../core/message-batch.js';
 import { MUTATION_OVERHEAD_BYTES, writeUint32LE } from '../../core/mutation.js';
 import { LOG_BLOCK_HEADER_BYTES, LOG_BLOCK_VERSION } from './log-file-decoder.js';
 
@@ -100,7 +100,7 @@ export class LogFileEncoder {
       }
       if (this.#room < 0) this.#openBlock();
       const start = recordStarts[record] as number;
-      const fitting = lastFitting(recordStarts, record, end, start + this.#room);
+      const fitting = lastRecordWithin(recordStarts, record, end, start + this.#room);
       if (fitting === record) {
         this.#closeBlock((recordStarts[record + 1] as number) - start);
         continue;
@@ -165,17 +165,4 @@ export class LogFileEncoder {
     this.#chunks.push(this.#staging.subarray(this.#stagedFrom, this.#stagedTo));
     this.#stagedFrom = this.#stagedTo;
   }
-}
-
-/** The largest i in [first, end] with recordStarts[i] <= limit; `first` if not even one record fits. */
-function lastFitting(recordStarts: Uint32Array, first: number, end: number, limit: number): number {
-  if ((recordStarts[end] as number) <= limit) return end;
-  let low = first;
-  let high = end - 1;
-  while (low < high) {
-    const middle = (low + high + 1) >>> 1;
-    if ((recordStarts[middle] as number) <= limit) low = middle;
-    else high = middle - 1;
-  }
-  return low;
 }
