@@ -3,7 +3,7 @@
 
 import type { Version } from '../../core/version.js';
 import { NOOP_PREFIX, PAUSED_KEY, progressKey, noopKey } from '../../job/keys.js';
-import { decodeProgress, decodeVersion, isActiveState } from '../../job/records.js';
+import { decodeProgress, decodeVersion } from '../../job/records.js';
 import type { SimFleet, SimKnobs } from './fleet.js';
 import { SimHosts } from './sim-hosts.js';
 import type { WorkerRules } from '../../worker/rules.js';
@@ -244,15 +244,6 @@ class Simulation {
     const unsettled = jobs.all.find((job) => job.state === 'Submitted' || job.state === 'Stopping');
     if (unsettled !== undefined) return `job ${unsettled.uid} is ${unsettled.state}`;
     const isActive = activeJobs(values).length > 0;
-    const hasWritten = history.committed >= log.current.begin;
-    // With nothing to store nobody would notice.
-    const gone = jobs.all.find(
-      (job) =>
-        isActiveState(job.state) &&
-        this.#cluster.containers.health(job.url) === 'gone' &&
-        (job.completeFrom ?? job.startVersion) <= history.committed,
-    );
-    if (gone !== undefined && hasWritten) return `job ${gone.uid} is ${gone.state} though its container is gone`;
     for (let tag = 0; tag < totalTags; tag++) {
       const saved = values.get(progressKey(epoch, tag));
       const noop = values.get(noopKey(epoch, tag));
@@ -260,7 +251,7 @@ class Simulation {
       const noopVersion = noop === undefined ? -1n : decodeVersion('noop', noop);
       const stored = isActive || savedVersion > noopVersion ? savedVersion : noopVersion;
       const committed = history.committed;
-      if (!hasWritten) continue;
+      if (committed < log.current.begin) continue;
       if (stored < committed && !(isActive && noopVersion >= committed))
         return `tag ${tag} has stored ${stored}, committed is ${committed}`;
       const popped = log.popped(epoch, tag) ?? -1n;
