@@ -69,9 +69,13 @@ export class JsonReader {
     return BigInt(value);
   }
 
-  /** May be -1: nothing is saved of a log that begins at version 0. */
+  /** May be -1: the version before a log that begins at version 0. */
   signedVersion(name: string): Version {
     return this.#value[name] === '-1' ? -1n : this.version(name);
+  }
+
+  optionalSignedVersion(name: string): Version | undefined {
+    return this.#value[name] === undefined ? undefined : this.signedVersion(name);
   }
 
   optionalVersion(name: string): Version | undefined {

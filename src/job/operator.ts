@@ -6,12 +6,13 @@ import { systemClock, systemRandom } from '../core/clock.js';
 import { BackupError } from '../core/errors.js';
 import type { KeyRange } from '../core/key-range.js';
 import { checkRange } from '../core/key-range.js';
-import type { LogEpoch, Version } from '../core/version.js';
+import type { Version } from '../core/version.js';
 import { checkVersion } from '../core/check-version.js';
 import type { ProgressStore, ProgressTransaction } from '../ports/progress-store.js';
-import { jobSavedVersion } from './coordinator-transactions.js';
+import type { JobStatus, TagStatus } from './job-status.js';
+import { jobStatus } from './job-status.js';
 import { JOB_PREFIX, PAUSED_KEY, jobKey, prefixEnd } from './keys.js';
-import type { JobFailure, JobRecord, JobState } from './records.js';
+import type { JobRecord } from './records.js';
 import { PAUSED_VALUE, decodeJob, isActiveState } from './records.js';
 import * as store from './store-access.js';
 import { endJob } from './worker-transactions.js';
@@ -46,41 +47,7 @@ export interface SubmittedJob {
   readonly completeFrom: Version;
 }
 
-export interface TagStatus {
-  readonly epoch: LogEpoch;
-  readonly tag: number;
-  /** Inclusive; -1 when nothing is saved yet. */
-  readonly savedVersion: Version;
-  /** Inclusive; undefined when the tag's worker has not registered for the job. */
-  readonly firstVersion: Version | undefined;
-  readonly bytes: number;
-  readonly files: number;
-}
-
-export interface JobStatus {
-  readonly uid: string;
-  readonly state: JobState;
-  /** Why it is in this state, in words. */
-  readonly reason: string;
-  readonly url: string;
-  readonly ranges: readonly KeyRange[];
-  readonly logOnly: boolean;
-  readonly startVersion: Version;
-  readonly completeFrom: Version | undefined;
-  readonly stopVersion: Version | undefined;
-  readonly failure: JobFailure | undefined;
-  readonly paused: boolean;
-  /** The tags of the newest epoch, and those of older ones that still have progress for the job. */
-  readonly tags: readonly TagStatus[];
-  /** Inclusive: stored by every tag of the newest epoch; undefined while one has not registered. */
-  readonly savedVersion: Version | undefined;
-  /** Whether a restore can reach a version of this job by what is recorded; `describe` on the container has the last word. */
-  readonly restorable: boolean;
-  readonly bytes: number;
-  readonly files: number;
-  /** Versions between the tag that is furthest and the one that is least far; undefined while one has not registered. */
-  readonly lag: Version | undefined;
-}
+export type { JobStatus, TagStatus };
 
 /** One object per store; holds no state. Every call may be made from any process. */
 export class BackupOperator {
@@ -232,7 +199,7 @@ export class BackupOperator {
 }
 
 function newJob(uid: string, submission: string, request: SubmitRequest): JobRecord {
-  if (!/^[A-Za-z0-9_-]{1,64}$/.test(uid)) {
+  if (typeof uid !== 'string' || !/^[A-Za-z0-9_-]{1,64}$/.test(uid)) {
     throw new BackupError(
       'INVALID_OPTION',
       `uid must be 1 to 64 of a-z, A-Z, 0-9, "_" and "-", got ${JSON.stringify(uid)}`,
@@ -245,6 +212,12 @@ function newJob(uid: string, submission: string, request: SubmitRequest): JobRec
   const firstVersion = request.firstVersion ?? 1n;
   checkVersion(firstVersion, 'firstVersion');
   const ranges = request.ranges ?? [];
+  if (!Array.isArray(ranges as unknown))
+    throw new BackupError('INVALID_OPTION', `ranges must be an array, got ${typeof ranges}`);
+  const logOnly = request.logOnly ?? false;
+  if (typeof logOnly !== 'boolean') {
+    throw new BackupError('INVALID_OPTION', `logOnly must be true or false, got ${JSON.stringify(logOnly)}`);
+  }
   ranges.forEach((range, index) => checkRange(range, `ranges[${index}]`));
   return {
     uid,
@@ -252,7 +225,7 @@ function newJob(uid: string, submission: string, request: SubmitRequest): JobRec
     state: 'Submitted',
     url: request.url,
     ranges,
-    logOnly: request.logOnly ?? false,
+    logOnly,
     firstVersion,
     startVersion: request.startVersion,
   };
@@ -274,95 +247,4 @@ async function findJob(tx: ProgressTransaction, uid: string): Promise<JobRecord>
   const job = await store.readJob(tx, uid);
   if (job === undefined) throw notFound(uid);
   return job;
-}
-
-async function jobStatus(tx: ProgressTransaction, job: JobRecord): Promise<JobStatus> {
-  const newest = await store.readEpoch(tx);
-  const paused = (await tx.get(PAUSED_KEY)) !== undefined;
-  const tags = await tagStatuses(tx, job, newest?.epoch);
-  const current = newest && { run: { epoch: newest.epoch }, totalTags: newest.totalTags };
-  const savedVersion = isActiveState(job.state)
-    ? current && (await jobSavedVersion(tx, current, job))
-    : job.savedVersion;
-  const sum = (pick: (tag: TagStatus) => number) => tags.reduce((total, tag) => total + pick(tag), 0);
-  return {
-    uid: job.uid,
-    state: job.state,
-    reason: reasonOf(job, paused, savedVersion),
-    url: job.url,
-    ranges: job.ranges,
-    logOnly: job.logOnly,
-    startVersion: job.startVersion,
-    completeFrom: job.completeFrom,
-    stopVersion: job.stopVersion,
-    failure: job.failure,
-    paused,
-    tags,
-    savedVersion,
-    restorable: isRestorable(job, savedVersion),
-    bytes: job.bytes ?? sum((tag) => tag.bytes),
-    files: job.files ?? sum((tag) => tag.files),
-    lag: lagOf(tags.filter((tag) => tag.epoch === newest?.epoch)),
-  };
-}
-
-/** From the log alone, and only if the log reaches back to the database's first version. */
-function isRestorable({ logOnly, completeFrom, firstVersion }: JobRecord, savedVersion: Version | undefined): boolean {
-  if (!logOnly || completeFrom === undefined || savedVersion === undefined) return false;
-  return completeFrom <= firstVersion && savedVersion >= completeFrom;
-}
-
-/** The tags that have registered or stored something for the job, oldest epoch first. */
-async function tagStatuses(
-  tx: ProgressTransaction,
-  job: JobRecord,
-  newestEpoch: LogEpoch | undefined,
-): Promise<TagStatus[]> {
-  const progress = await store.readAllProgress(tx);
-  const tags: TagStatus[] = [];
-  for (const { epoch, tag, firstVersion } of await store.readAllRegistered(tx, job.uid)) {
-    const record = progress.find((entry) => entry.epoch === epoch && entry.tag === tag);
-    const own = record?.jobs.get(job.uid);
-    if (epoch !== newestEpoch && own === undefined) continue;
-    tags.push({
-      epoch,
-      tag,
-      firstVersion,
-      savedVersion: record?.savedVersion ?? -1n,
-      bytes: own?.bytes ?? 0,
-      files: own?.files ?? 0,
-    });
-  }
-  return tags.sort((a, b) => a.epoch - b.epoch || a.tag - b.tag);
-}
-
-function lagOf(tags: readonly TagStatus[]): Version | undefined {
-  let least: Version | undefined;
-  let most: Version | undefined;
-  for (const tag of tags) {
-    const saved = tag.savedVersion;
-    if (least === undefined || saved < least) least = saved;
-    if (most === undefined || saved > most) most = saved;
-  }
-  return least === undefined || most === undefined ? undefined : most - least;
-}
-
-function reasonOf(job: JobRecord, paused: boolean, savedVersion: Version | undefined): string {
-  const pausedNote = paused ? '; the backup is paused, resume() to go on' : '';
-  switch (job.state) {
-    case 'Submitted':
-      return `waiting until the worker of every tag has registered${pausedNote}`;
-    case 'Running':
-      return `complete from version ${String(job.completeFrom)}, stored to ${String(savedVersion ?? 'nothing yet')}${pausedNote}`;
-    case 'Stopping':
-      return job.stopVersion === undefined
-        ? `waiting for the worker of tag 0 to choose the stop version${pausedNote}`
-        : `storing up to version ${job.stopVersion}, at ${String(savedVersion ?? 'nothing yet')}${pausedNote}`;
-    case 'Completed':
-      return `stored up to its stop version ${String(job.stopVersion)}`;
-    case 'Failed':
-      return `failed on tag ${String(job.failure?.tag)}: ${job.failure?.message ?? 'no reason recorded'}`;
-    case 'Aborted':
-      return 'aborted by an operator';
-  }
 }

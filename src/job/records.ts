@@ -105,14 +105,14 @@ export function decodeJob(key: string, value: Uint8Array): JobRecord {
     firstVersion: json.version('firstVersion'),
     startVersion: json.version('startVersion'),
     completeFrom: json.optionalVersion('completeFrom'),
-    stopVersion: json.optionalVersion('stopVersion'),
+    stopVersion: json.optionalSignedVersion('stopVersion'),
     failure: failure && {
       code: failure.text('code') as BackupErrorCode,
       message: failure.text('message'),
       tag: failure.count('tag'),
-      lastGoodVersion: failure.version('lastGoodVersion'),
+      lastGoodVersion: failure.signedVersion('lastGoodVersion'),
     },
-    savedVersion: json.optionalVersion('savedVersion'),
+    savedVersion: json.optionalSignedVersion('savedVersion'),
     bytes: json.optionalCount('bytes'),
     files: json.optionalCount('files'),
   };
@@ -129,7 +129,7 @@ export function decodeStarted(key: string, value: Uint8Array | undefined): Start
     .map((job) => ({
       uid: job.text('uid'),
       startVersion: job.version('startVersion'),
-      stopVersion: job.optionalVersion('stopVersion'),
+      stopVersion: job.optionalSignedVersion('stopVersion'),
     }));
 }
 

@@ -4,11 +4,9 @@ import { BackupError } from '../core/errors.js';
 import { checkVersion } from '../core/check-version.js';
 import type { LogEpochInfo } from '../ports/log-source.js';
 import type { ProgressStore, ProgressTransaction } from '../ports/progress-store.js';
-import { EPOCH_KEY } from './keys.js';
 import type { RecoveryPlan } from './plan.js';
 import { planRecovery } from './plan.js';
 import type { EpochRecord } from './records.js';
-import { encodeEpoch } from './records.js';
 import * as store from './store-access.js';
 import type { TagOfEpoch } from './store-access.js';
 
@@ -18,6 +16,8 @@ import type { TagOfEpoch } from './store-access.js';
  */
 export async function announceEpoch(progressStore: ProgressStore, epoch: EpochRecord): Promise<void> {
   checkVersion(epoch.begin, 'epoch.begin');
+  checkCount(epoch.epoch, 'epoch.epoch', 0);
+  checkCount(epoch.totalTags, 'epoch.totalTags', 1);
   await progressStore.transact(async (tx) => {
     const newest = await store.readEpoch(tx);
     if (newest !== undefined && newest.epoch > epoch.epoch) {
@@ -29,8 +29,17 @@ export async function announceEpoch(progressStore: ProgressStore, epoch: EpochRe
         },
       );
     }
-    tx.set(EPOCH_KEY, encodeEpoch({ epoch: epoch.epoch, begin: epoch.begin, totalTags: epoch.totalTags }));
+    const { begin, totalTags } = epoch;
+    // A recruiter looks again and again: nothing is written when nothing has changed.
+    if (newest?.epoch === epoch.epoch && newest.begin === begin && newest.totalTags === totalTags) return;
+    store.writeEpoch(tx, { epoch: epoch.epoch, begin, totalTags });
   });
+}
+
+function checkCount(value: unknown, what: string, least: number): void {
+  if (!Number.isSafeInteger(value) || (value as number) < least) {
+    throw new BackupError('INVALID_OPTION', `${what} must be a whole number from ${least}, got ${String(value)}`);
+  }
 }
 
 /**

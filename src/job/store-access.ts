@@ -17,7 +17,18 @@ export async function readStarted(tx: ProgressTransaction): Promise<records.Star
 }
 
 export function writeStarted(tx: ProgressTransaction, jobs: readonly records.StartedJob[]): void {
-  tx.set(keys.STARTED_KEY, records.encodeStarted(jobs));
+  write(tx, keys.STARTED_KEY, records.encodeStarted(jobs), records.decodeStarted);
+}
+
+/** What could not be read back must not be committed: it would stop every worker and every operator's call, for all jobs. */
+function write<T>(
+  tx: ProgressTransaction,
+  key: string,
+  value: Uint8Array,
+  decode: (key: string, value: Uint8Array) => T,
+): void {
+  decode(key, value);
+  tx.set(key, value);
 }
 
 export async function removeStarted(tx: ProgressTransaction, uid: string): Promise<void> {
@@ -49,12 +60,16 @@ export async function readStartedJob(tx: ProgressTransaction, uid: string): Prom
 }
 
 export function writeJob(tx: ProgressTransaction, job: records.JobRecord): void {
-  tx.set(keys.jobKey(job.uid), records.encodeJob(job));
+  write(tx, keys.jobKey(job.uid), records.encodeJob(job), records.decodeJob);
 }
 
 export async function readEpoch(tx: ProgressTransaction): Promise<records.EpochRecord | undefined> {
   const value = await tx.get(keys.EPOCH_KEY);
   return value && records.decodeEpoch(keys.EPOCH_KEY, value);
+}
+
+export function writeEpoch(tx: ProgressTransaction, epoch: records.EpochRecord): void {
+  write(tx, keys.EPOCH_KEY, records.encodeEpoch(epoch), records.decodeEpoch);
 }
 
 export async function readProgress(
@@ -67,7 +82,7 @@ export async function readProgress(
 }
 
 export function writeProgress(tx: ProgressTransaction, at: TagOfEpoch, progress: records.ProgressRecord): void {
-  tx.set(keys.progressKey(at.epoch, at.tag), records.encodeProgress(progress));
+  write(tx, keys.progressKey(at.epoch, at.tag), records.encodeProgress(progress), records.decodeProgress);
 }
 
 export async function readNoop(tx: ProgressTransaction, at: TagOfEpoch): Promise<Version | undefined> {

@@ -6,9 +6,9 @@ import { BackupError, assert } from '../core/errors.js';
 import type { LogEpoch, Version } from '../core/version.js';
 import { logRouterTag, maxVersion } from '../core/version.js';
 import type { ProgressTransaction } from '../ports/progress-store.js';
-import { noopKey, ownerKey, registeredKey, EPOCH_KEY, PAUSED_KEY } from './keys.js';
+import { noopKey, ownerKey, registeredKey, PAUSED_KEY } from './keys.js';
 import type { JobFailure, JobProgress, JobRecord, StartedJob } from './records.js';
-import { decodeOwner, encodeEpoch, encodeOwner, encodeVersion, isActiveState } from './records.js';
+import { decodeOwner, encodeOwner, encodeVersion, isActiveState } from './records.js';
 import * as store from './store-access.js';
 import type { TagOfEpoch } from './store-access.js';
 
@@ -51,6 +51,8 @@ export interface Claim {
 /** P1, P12: takes the tag, and reads in the same transaction where to go on. */
 export async function claim(tx: ProgressTransaction, request: ClaimRequest): Promise<Claim> {
   const { run } = request;
+  // Of two claims that overlap one must run again: the late commit of a run that has been stopped, or has died, would take the tag from its replacement.
+  await tx.get(ownerKey(run.epoch, run.tag));
   await checkEpoch(tx, request);
   const progress = await store.readProgress(tx, run);
   const noopVersion = await store.readNoop(tx, run);
@@ -82,7 +84,7 @@ async function checkEpoch(tx: ProgressTransaction, { run, recruitedEpoch, ...req
   if (newest === undefined && run.epoch === recruitedEpoch) {
     // A store without any epoch is a new one, whose host starts its workers by itself: it announces the epoch with them.
     const { totalTags, startVersion } = request;
-    tx.set(EPOCH_KEY, encodeEpoch({ epoch: recruitedEpoch, begin: startVersion, totalTags }));
+    store.writeEpoch(tx, { epoch: recruitedEpoch, begin: startVersion, totalTags });
   } else if (newest !== undefined && newest.epoch > recruitedEpoch) {
     throw displaced(run, `epoch ${newest.epoch} has begun; this worker was recruited in epoch ${recruitedEpoch}`);
   } else if (newest === undefined || newest.epoch < recruitedEpoch) {

@@ -3,6 +3,7 @@
 // The marks log_begin_version and log_end_version spare the original a listing of the whole log. A restore needs every name anyway, and so does the picture of the gaps:
 // here the names are always read and decide, and a mark that claims more than they show is reported.
 
+import { abortable } from '../core/abort.js';
 import type { Clock } from '../core/clock.js';
 import { systemClock } from '../core/clock.js';
 import { BackupError } from '../core/errors.js';
@@ -43,6 +44,12 @@ export async function describeBackup(
   container: BackupContainer,
   options: DescribeOptions = {},
 ): Promise<BackupDescription> {
+  const description = describe(container, options);
+  // A container may hang, and its calls know no signal.
+  return options.signal === undefined ? description : abortable(description, options.signal);
+}
+
+async function describe(container: BackupContainer, options: DescribeOptions): Promise<BackupDescription> {
   const { deep = false, signal, clock = systemClock } = options;
   const listing = await listCatalog(container, signal);
   const unsupported = findUnsupported(listing);

@@ -3,6 +3,7 @@
 // In memory at most: two runs of blocks per tag (a run is `readBytes`, or one block where blocks are larger), the runs that the current batch still refers to (one more
 // per tag, and what its `batchBytes` of records lie in), and the batch's columns.
 
+import { abortable } from '../core/abort.js';
 import PQueue from 'p-queue';
 import type { Clock } from '../core/clock.js';
 import { BackupError } from '../core/errors.js';
@@ -191,7 +192,9 @@ async function readWithRetry(
   for (let attempt = 1; ; attempt++) {
     signal?.throwIfAborted();
     try {
-      return await readRun(container, piece.file, offset, readBytes);
+      const run = readRun(container, piece.file, offset, readBytes);
+      // A container may hang, and its calls know no signal; what it reads too late is nobody's.
+      return await (signal === undefined ? run : abortable(run, signal));
     } catch (error) {
       if (attempt >= READ_ATTEMPTS || !BackupError.is(error) || !error.retryable) throw error;
     }

@@ -16,7 +16,7 @@ import type { BackupWorkerOptions, ResolvedOptions } from './options.js';
 import { resolveOptions } from './options.js';
 import { flushPops, popWhatIsSaved } from './pop.js';
 import { pullMode } from './pull-mode.js';
-import { retrying } from './retry.js';
+import { isTransient, retrying } from './retry.js';
 import type { WorkerRules } from './rules.js';
 import { workerRules } from './rules.js';
 import { Run, retryPolicyOf } from './run.js';
@@ -74,7 +74,8 @@ export class BackupWorker extends EventEmitter<WorkerEvents> {
       this.#setState(result.outcome === 'completed' ? 'Completed' : 'Displaced');
       return result;
     } catch (error) {
-      if (options.signal?.aborted === true) {
+      // A failure that came before the stop is a failure.
+      if (options.signal?.aborted === true && (error === options.signal.reason || isTransient(error))) {
         this.#setState('Stopped');
         return { outcome: 'stopped' };
       }
@@ -88,7 +89,7 @@ export class BackupWorker extends EventEmitter<WorkerEvents> {
       throw error;
     } finally {
       scope.end();
-      // Every actor has settled. What is still queued stays in the log; its memory and permits go back.
+      // Every actor has settled, but for container calls that hang. What is still queued stays in the log; its memory and permits go back.
       this.#run?.queue.dropAll();
     }
   }

@@ -12,8 +12,10 @@ import type { RoutedJob } from '../pipeline/routed-job.js';
 import type { BackupContainer } from '../ports/backup-container.js';
 import { openJobContainer } from './job-container.js';
 import type { JobInRun } from './job-set.js';
+import { JobHasLeft } from './job-set.js';
 import { backoff, isTransient } from './retry.js';
 import type { Run } from './run.js';
+import { NoJobLeft } from './run.js';
 import { StallWatch } from './stall-watch.js';
 import { withHelpers } from './task-group.js';
 import type { WriteLimiter } from './write-limiter.js';
@@ -26,6 +28,8 @@ export type WriteOutcome =
 
 /** ms without progress after which a write does not count towards the concurrency any more. */
 const LEND_DELAY = 1_000;
+/** ms that the end of a run waits for a container call that is under way. */
+const LINGER_LIMIT = 1_000;
 /** More than any file has bytes: so that a finished file is further than any byte of the one before. */
 const FILE_STEP = 2 ** 40;
 
@@ -68,6 +72,7 @@ export class JobWriter {
         );
         return { kind: 'written', progress: round.progress };
       } catch (error) {
+        if (signal.aborted) await this.#linger(round, signal.reason);
         signal.throwIfAborted();
         if (error instanceof AssertionError) throw error;
         round.stall.count();
@@ -87,10 +92,29 @@ export class JobWriter {
     // The job may have left while it waited for its turn: then not even its container is made.
     signal.throwIfAborted();
     if (isFirst) round.stall.restart();
-    await withHelpers(signal, (inner) => abortable(this.#writeFiles(round, inner), inner), [
+    const write = (inner: AbortSignal) => {
+      round.underWay = this.#writeFiles(round, inner);
+      return abortable(round.underWay, inner);
+    };
+    await withHelpers(signal, write, [
       (inner) => round.stall.expire(`the container of job ${round.uid}`, inner),
       (inner) => this.#lendTurn(round, inner),
     ]);
+  }
+
+  /**
+   * When the run ends, a container call that is under way may end too, and the file that it belongs to be discarded, before the run says that it has ended; one that
+   * hangs is left to itself. A job's departure waits for nothing (rule P9).
+   */
+  async #linger(round: JobRound, reason: unknown): Promise<void> {
+    if (round.underWay === undefined || reason instanceof JobHasLeft || reason instanceof NoJobLeft) return;
+    using scope = new AbortScope();
+    // Why it fails is known: it was aborted.
+    const underWay = round.underWay.catch(() => undefined);
+    const limit = this.#run.clock.sleep(LINGER_LIMIT, scope.signal).catch(() => undefined);
+    await Promise.race([underWay, limit]);
+    scope.end();
+    await limit;
   }
 
   async #lendTurn(round: JobRound, signal: AbortSignal): Promise<void> {
@@ -135,7 +159,7 @@ export class JobWriter {
       round.finished(written.bytes);
       this.#run.bytesWritten += written.bytes;
       this.#run.filesWritten++;
-      this.#run.emit('fileWritten', { jobUid: round.uid, name, begin, end, ...written });
+      if (!signal.aborted) this.#run.emit('fileWritten', { jobUid: round.uid, name, begin, end, ...written });
     } catch (error) {
       await file.abort();
       throw error;
@@ -158,6 +182,8 @@ class JobRound {
   readonly stall: StallWatch;
   /** Index of the first file that is not finished. */
   next = 0;
+  /** The try that is under way, or the last one. */
+  underWay: Promise<void> | undefined;
   readonly #end: Version;
   #bytes = 0;
 

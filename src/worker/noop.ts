@@ -13,8 +13,9 @@ export async function noopMode(run: Run, signal: AbortSignal): Promise<void> {
   const isOver = () => run.jobs.size > 0 || run.displacement !== undefined;
   while (!isOver()) {
     run.setState('NOOPMode.Popping');
-    const committed = await askCommitted(run, signal);
-    if (isOver()) return;
+    // The log of an epoch that is over may never answer.
+    const committed = await run.untilDisplaced(signal, (inner) => askCommitted(run, inner));
+    if (committed === undefined || isOver()) return;
     if (committed > run.poppableVersion && !(await discardUpTo(run, committed, signal))) return;
     if (isOver()) return;
     run.setState('NOOPMode.Waiting');

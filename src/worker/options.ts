@@ -45,7 +45,7 @@ export interface WorkerKnobs {
 export interface BackupWorkerOptions extends WorkerKnobs {
   readonly logSource: LogSource;
   readonly progressStore: ProgressStore;
-  /** Called once for each job and run. What it throws is treated like an error of the container. */
+  /** Called for a job before its first file, again after a failure and each time the worker comes back from NOOP mode. What it throws is treated like an error of the container. */
   readonly openContainer: (url: string) => BackupContainer | Promise<BackupContainer>;
   /** The log router tag to drain: {locality: -2, id: 0 to totalTags - 1}. */
   readonly tag: Tag;

@@ -114,7 +114,7 @@ async function passGap(
     'LOG_GAP',
     `the log of epoch ${backupEpoch}, tag ${tag.id}, has discarded versions ${begin} to ${popped} before they were stored` +
       (facts.noopVersion === undefined ? '' : ` (NOOP mode recorded ${facts.noopVersion})`) +
-      '; look for who popped them, then abort the jobs and submit new ones',
+      '; find out who popped them. These data are lost to the active jobs: abort them, let the workers reach NOOP mode, then submit new ones',
     { tag, epoch: backupEpoch, versions: { begin, end: popped + 1n } },
   );
 }

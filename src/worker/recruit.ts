@@ -8,6 +8,7 @@ import type { LogEpoch } from '../core/version.js';
 import { logRouterTag } from '../core/version.js';
 import type { PlannedWorker } from '../job/plan.js';
 import { announceEpoch, planFromStore } from '../job/recruiter-transactions.js';
+import { readStarted } from '../job/store-access.js';
 import type { LogEpochInfo, LogSource, LogSystemInfo } from '../ports/log-source.js';
 import { BackupWorker } from './backup-worker.js';
 import { callSafely } from './events.js';
@@ -30,7 +31,7 @@ export interface RecruitOptions extends Omit<
   /** Which workers this process runs: several processes share the tags by it. Default: all. */
   readonly tags?: (epoch: LogEpoch, tag: number) => boolean;
   readonly onWorker?: WorkerListener;
-  /** A worker has ended with an error; it is started again after a while if `willRestart`. */
+  /** A worker has ended with an error; it is started again after a while if `willRestart`. Without a listener an error that is final ends `recruit` with it. */
   readonly onWorkerError?: (error: unknown, planned: PlannedWorker, willRestart: boolean) => void;
   /** ms between looks at the plan. Default 5,000. */
   readonly planInterval?: number;
@@ -39,7 +40,7 @@ export interface RecruitOptions extends Omit<
 /**
  * Runs until the signal aborts; then all its workers have stopped. A worker that another run has displaced is not started again before the next epoch: that run has the tag now, and two recruiters
  * that cover one tag would take it from each other for ever. So share the tags out with `tags`, and let whoever starts a second recruiter for a tag restart it when it dies. One that fails
- * for good (LOG_GAP, say) stays down and is reported to `onWorkerError`. Rejects with INVALID_OPTION, INVALID_EPOCHS, or a permanent error of the store.
+ * for good stays down and is reported to `onWorkerError`; after LOG_GAP it is started again as soon as no job is active. Rejects with INVALID_OPTION, INVALID_EPOCHS, or a permanent error of the store.
  */
 export async function recruit(options: RecruitOptions): Promise<void> {
   const recruiter = new Recruiter(options);
@@ -55,6 +56,8 @@ class Recruiter {
   readonly #running = new Map<string, Promise<void>>();
   /** Those that must not be started again in this epoch: displaced, drained, or failed for good. */
   readonly #retired = new Set<string>();
+  /** Those of them that met LOG_GAP. */
+  readonly #gapped = new Set<string>();
   #epochs: readonly LogEpochInfo[] | undefined;
   #failure: { readonly error: unknown } | undefined;
 
@@ -137,6 +140,7 @@ class Recruiter {
         await abortable(announceEpoch(progressStore, current), signal);
         return abortable(planFromStore(progressStore, epochs), signal);
       });
+      if (this.#gapped.size > 0) await this.#forgetGaps(signal);
       for (const planned of plan.workers) {
         if (tags === undefined || tags(planned.backupEpoch, planned.tag)) this.#start(planned);
       }
@@ -144,6 +148,17 @@ class Recruiter {
       // A newer epoch has been announced by another process: the log system will tell us of it too.
       if (!BackupError.is(error, 'DISPLACED')) throw error;
     }
+  }
+
+  /** Once no job is active nothing is missing any more: a worker that met a gap passes it in NOOP mode. */
+  async #forgetGaps(signal: AbortSignal): Promise<void> {
+    const { progressStore } = this.#options;
+    const active = await retrying(this.#policy, 'look for active jobs', signal, () =>
+      abortable(progressStore.transact(readStarted), signal),
+    );
+    if (active.length > 0) return;
+    for (const key of this.#gapped) this.#retired.delete(key);
+    this.#gapped.clear();
   }
 
   /** Nothing happens when it runs already, or must not run again in this epoch. */
@@ -169,9 +184,15 @@ class Recruiter {
     } catch (error) {
       const willRestart = isTransient(error);
       callSafely(() => onWorkerError?.(error, planned, willRestart));
-      if (!willRestart) this.#retired.add(key);
-      // Stays in the way of a new one for a while.
-      else await this.#clock.sleep(this.#policy.maxDelay, signal).catch(() => undefined);
+      if (willRestart) {
+        // Stays in the way of a new one for a while.
+        await this.#clock.sleep(this.#policy.maxDelay, signal).catch(() => undefined);
+        return;
+      }
+      this.#retired.add(key);
+      if (BackupError.is(error, 'LOG_GAP')) this.#gapped.add(key);
+      // Nobody listens: the recruiter itself is the only one who can be loud.
+      if (onWorkerError === undefined) this.#fail(error);
     }
   }
 }

@@ -35,6 +35,9 @@ export interface StartOptions extends WorkerKnobs {
 
 export type SubmitOptions = Partial<Omit<SubmitRequest, 'uid'>>;
 
+/** ms that a run waits at most for a container call when it is stopped. */
+const LINGER = 1_000;
+
 /** A worker that runs: `result` settles when it ends. */
 export interface Running {
   readonly worker: BackupWorker;
@@ -144,8 +147,11 @@ export class World {
       states,
       events,
       outcome: () => outcome,
-      stop: () => {
+      stop: async () => {
         stop.abort(new BackupError('INVALID_STATE', 'stopped by the test'));
+        await this.clock.settle();
+        // A container call that hangs is left to itself after a while.
+        if (outcome === undefined) await this.clock.advance(LINGER);
         return result;
       },
     };
@@ -223,6 +229,7 @@ export class World {
   /** Stops whatever still runs. Call it at the end of every test; failures of workers that the test did not look at are not its concern. */
   async end(): Promise<void> {
     for (const stop of this.#stops) stop.abort(new BackupError('INVALID_STATE', 'the test has ended'));
+    await this.clock.advance(LINGER);
     await Promise.allSettled(this.#results);
   }
 }

@@ -40,6 +40,8 @@ export interface EncryptionMetadata {
 /** Which job a container belongs to, and what a restore must know of it. */
 export interface JobMarker {
   readonly uid: string;
+  /** Tells apart two jobs of one UID in two progress stores; missing in markers that were made without one. */
+  readonly submission?: string | undefined;
   /** True: no snapshot will ever come; the log from `firstVersion` on rebuilds the database from nothing. */
   readonly logOnly: boolean;
   /** The job's ranges as they were given; [] means the normal keys. */
@@ -105,6 +107,7 @@ export function encodeJobMarker(marker: JobMarker): Uint8Array {
   return utf8(
     JSON.stringify({
       uid: marker.uid,
+      submission: marker.submission,
       logOnly: marker.logOnly,
       ranges: marker.ranges.map((range) => [toHex(range.begin), toHex(range.end)]),
       startVersion: marker.startVersion.toString(),
@@ -116,12 +119,14 @@ export function encodeJobMarker(marker: JobMarker): Uint8Array {
 /** CORRUPT_FILE for anything but what encodeJobMarker writes; a missing firstVersion is the default, unknown fields are ignored. */
 export function parseJobMarker(bytes: Uint8Array, file: string = JOB_MARKER_NAME): JobMarker {
   const fields = parseObject(bytes, file);
-  const { uid, logOnly, ranges } = fields;
+  const { uid, submission, logOnly, ranges } = fields;
   if (typeof uid !== 'string' || uid === '') throw corrupt(file, 'should hold a uid');
   if (typeof logOnly !== 'boolean') throw corrupt(file, 'should hold logOnly');
   if (!Array.isArray(ranges)) throw corrupt(file, 'should hold ranges');
+  if (submission !== undefined && typeof submission !== 'string') throw corrupt(file, 'should hold a submission');
   return {
     uid,
+    ...(submission === undefined ? {} : { submission }),
     logOnly,
     ranges: ranges.map((range: unknown) => parseRange(range, file)),
     startVersion: parseVersion(fields['startVersion'], 'startVersion', file),
