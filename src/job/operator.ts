@@ -212,7 +212,7 @@ function newJob(uid: string, submission: string, request: SubmitRequest): JobRec
   const firstVersion = request.firstVersion ?? 1n;
   checkVersion(firstVersion, 'firstVersion');
   const ranges = request.ranges ?? [];
-  if (!Array.isArray(ranges as unknown))
+  if (!Array.isArray(ranges))
     throw new BackupError('INVALID_OPTION', `ranges must be an array, got ${typeof ranges}`);
   const logOnly = request.logOnly ?? false;
   if (typeof logOnly !== 'boolean') {
