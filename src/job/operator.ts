@@ -212,7 +212,7 @@ function newJob(uid: string, submission: string, request: SubmitRequest): JobRec
   const firstVersion = request.firstVersion ?? 1n;
   checkVersion(firstVersion, 'firstVersion');
   const ranges = request.ranges ?? [];
-  if (!Array.isArray(ranges))
+  if (!isArray(ranges))
     throw new BackupError('INVALID_OPTION', `ranges must be an array, got ${typeof ranges}`);
   const logOnly = request.logOnly ?? false;
   if (typeof logOnly !== 'boolean') {
@@ -247,4 +247,9 @@ async function findJob(tx: ProgressTransaction, uid: string): Promise<JobRecord>
   const job = await store.readJob(tx, uid);
   if (job === undefined) throw notFound(uid);
   return job;
+}
+
+/** Without Array.isArray's narrowing to any[]. */
+function isArray(value: unknown): boolean {
+  return Array.isArray(value);
 }
