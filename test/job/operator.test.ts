@@ -332,34 +332,78 @@ describe('BackupOperator', () => {
       await two.write('progress/1/1', { savedVersion: '20', totalTags: 2, jobs: [] });
       const status = await two.operator.status('job');
       expect(status.tags).toEqual([
-        { epoch: 1, tag: 0, savedVersion: 12n, firstVersion: 3n, bytes: 100, files: 2 },
-        { epoch: 1, tag: 1, savedVersion: 20n, firstVersion: 30n, bytes: 0, files: 0 },
+        { epoch: 1, tag: 0, savedVersion: 12n, drained: false, firstVersion: 3n, bytes: 100, files: 2 },
+        { epoch: 1, tag: 1, savedVersion: 20n, drained: false, firstVersion: 30n, bytes: 0, files: 0 },
       ]);
       expect(status).toMatchObject({ savedVersion: 12n, bytes: 100, files: 2, lag: 8n });
       await two.end();
     });
 
-    it('counts what older epochs have stored', async () => {
-      await reach('Running');
-      await world.write('registered/job/1/0', { version: '1' });
-      await world.write('progress/1/0', {
-        savedVersion: '9',
+    describe('after a recovery', () => {
+      const saved = (savedVersion: string, nextBegin: string, bytes: number, files: number) => ({
+        savedVersion,
         totalTags: 1,
-        jobs: [{ uid: 'job', nextBegin: '10', bytes: 100, files: 2 }],
+        jobs: [{ uid: 'job', nextBegin, bytes, files }],
       });
-      await world.write('epoch', { epoch: 2, begin: '10', totalTags: 1 });
-      await world.write('registered/job/2/0', { version: '10' });
-      await world.write('progress/2/0', {
-        savedVersion: '15',
-        totalTags: 1,
-        jobs: [{ uid: 'job', nextBegin: '16', bytes: 50, files: 1 }],
+      /** Epoch 1 ended with version 9, and its tag has stored 7; epoch 2 has stored 15. */
+      beforeEach(async () => {
+        void world.request('job', { logOnly: true }, operator);
+        await world.clock.settle();
+        await become({ state: 'Running', completeFrom: '1' });
+        await world.write('registered/job/1/0', { version: '1' });
+        await world.write('progress/1/0', saved('7', '8', 100, 2));
+        await world.write('epoch', { epoch: 2, begin: '10', totalTags: 1 });
+        await world.write('registered/job/2/0', { version: '10' });
+        await world.write('progress/2/0', saved('15', '16', 50, 1));
       });
-      const status = await operator.status('job');
-      expect(status.tags.map(({ epoch, savedVersion }) => [epoch, savedVersion])).toEqual([
-        [1, 9n],
-        [2, 15n],
-      ]);
-      expect(status).toMatchObject({ savedVersion: 15n, bytes: 150, files: 3 });
+      const tagsOf = async () =>
+        (await operator.status('job')).tags.map(({ epoch, savedVersion, drained }) => [epoch, savedVersion, drained]);
+
+      it('an older epoch that is not drained holds the saved version back to what its tags have stored', async () => {
+        await become({ savedVersion: '7' });
+        expect(await tagsOf()).toEqual([
+          [1, 7n, false],
+          [2, 15n, false],
+        ]);
+        const status = await operator.status('job');
+        expect(status).toMatchObject({ savedVersion: 7n, restorable: true, bytes: 150, files: 3, lag: 0n });
+        expect(status.reason).toMatch(/stored to 7; an older epoch is not drained yet/);
+      });
+
+      it('an older epoch of which nothing is stored makes the job not restorable', async () => {
+        await become({ savedVersion: '0' });
+        await world.store.transact(async (tx) => tx.clear('progress/1/0'));
+        const status = await operator.status('job');
+        expect(status).toMatchObject({ savedVersion: 0n, restorable: false });
+        expect(await tagsOf()).toEqual([
+          [1, -1n, false],
+          [2, 15n, false],
+        ]);
+      });
+
+      it('an older epoch that no worker has come to holds it back to what tag 0 has recorded', async () => {
+        for (const key of ['registered/job/1/0', 'progress/1/0']) {
+          await world.store.transact(async (tx) => tx.clear(key));
+        }
+        expect(await operator.status('job')).toMatchObject({ savedVersion: 0n, restorable: false });
+        await become({ savedVersion: '4' });
+        expect(await operator.status('job')).toMatchObject({ savedVersion: 4n, restorable: true });
+      });
+
+      it('one that is drained does not, once tag 0 has recorded so; what it has stored is counted', async () => {
+        await world.write('progress/1/0', saved('9', '10', 100, 2));
+        await world.write('done/1/0', { done: true });
+        // Two epochs may lie between: only tag 0 of the newest knows that all of them are drained.
+        expect(await operator.status('job')).toMatchObject({ savedVersion: 0n });
+        await become({ savedVersion: '12' });
+        expect(await tagsOf()).toEqual([
+          [1, 9n, true],
+          [2, 15n, false],
+        ]);
+        const status = await operator.status('job');
+        expect(status).toMatchObject({ savedVersion: 15n, restorable: true, bytes: 150, files: 3 });
+        expect(status.reason).toBe('complete from version 1, stored to 15');
+      });
     });
 
     it('keeps the totals of a job that has ended', async () => {

@@ -9,7 +9,7 @@ import type { LogSource, LogSystemInfo, PeekReply } from '../../src/ports/log-so
 import { describeBackup } from '../../src/restore/describe.js';
 import type { BackupWorker } from '../../src/worker/backup-worker.js';
 import { recruit, type RecruitOptions } from '../../src/worker/recruit.js';
-import { GatedStore, unavailable, writesTo } from './gates.js';
+import { GatedStore, readsFrom, unavailable, writesTo } from './gates.js';
 import { World, set } from './world.js';
 
 const TAG_0 = logRouterTag(0);
@@ -409,7 +409,7 @@ describe('recruit', () => {
     const process = start({ progressStore: store, planInterval: 3_000 });
     await clock.advance(1_000);
     const permanent = new BackupError('STORE_CORRUPT', 'the test says so');
-    store.fail('transact', permanent, { match: writesTo('epoch') });
+    store.fail('transact', permanent, { match: readsFrom('epoch') });
     await clock.advance(3_000);
     expect(process.outcome()).toEqual({ error: permanent });
     expect(process.states()).toEqual(['1.0 Stopped', '1.1 Stopped']);

@@ -322,8 +322,14 @@ describe('a worker', () => {
       expect(store.committed).toEqual([]);
     });
 
+    interface Situation {
+      readonly running: ReturnType<World['start']>;
+      /** A container call is under way that does not end: the run waits for it for a while. */
+      readonly hangs?: boolean;
+      readonly open?: () => void;
+    }
     /** Brings a worker into a situation, and says when it is there. */
-    const situations: Record<string, () => Promise<{ running: ReturnType<World['start']>; open?: () => void }>> = {
+    const situations: Record<string, () => Promise<Situation>> = {
       'in NOOP mode': async () => {
         const running = world.start(0, { store, log });
         await world.clock.settle();
@@ -358,7 +364,7 @@ describe('a worker', () => {
         await world.clock.advance(2_000);
         expect(gate.isReached).toBe(true);
         expect(running.worker.metrics()?.bufferedBytes).toBeGreaterThan(0);
-        return { running, open: () => gate.open() };
+        return { running, hangs: true, open: () => gate.open() };
       },
       'while a container hangs': async () => {
         const running = world.start(0, { store, log });
@@ -369,7 +375,7 @@ describe('a worker', () => {
         putMany(5);
         await world.clock.advance(11_000);
         expect(gate.isReached).toBe(true);
-        return { running };
+        return { running, hangs: true };
       },
       'while a save is under way': async () => {
         const running = world.start(0, { store, log });
@@ -401,17 +407,18 @@ describe('a worker', () => {
     };
     for (const [name, reach] of Object.entries(situations)) {
       it(`leaves no timer, no watch and no permit behind: ${name}`, async () => {
-        const { running, open } = await reach();
-        let isOver = false;
-        const over = running.stop().then((result) => {
-          isOver = true;
-          return result;
-        });
+        const { running, hangs = false, open } = await reach();
+        running.abort();
         await world.clock.settle();
-        const wasOver = isOver;
+        if (hangs) {
+          await world.clock.advance(999);
+          expect(running.outcome()).toBeUndefined();
+          await world.clock.advance(1);
+        }
+        const wasOver = running.outcome() !== undefined;
         open?.();
         expect(wasOver).toBe(true);
-        expect(await over).toEqual({ outcome: 'stopped' });
+        expect(running.outcome()).toEqual({ outcome: 'stopped' });
         expect(running.worker.state).toBe('Stopped');
         expect(world.clock.pendingTimers).toBe(0);
         expect(world.store.watches).toBe(0);

@@ -48,6 +48,9 @@ export interface Running {
   readonly events: readonly string[];
   /** undefined while it runs. */
   outcome(): WorkerResult | { outcome: 'failed'; error: unknown } | undefined;
+  /** Aborts the run's signal, and waits for nothing. */
+  abort(): void;
+  /** Aborts, and lets as much time pass as the end takes at most. */
   stop(): Promise<WorkerResult>;
 }
 
@@ -141,14 +144,16 @@ export class World {
     );
     this.#stops.push(stop);
     this.#results.push(result);
+    const abort = () => stop.abort(new BackupError('INVALID_STATE', 'stopped by the test'));
     return {
       worker,
       result,
       states,
       events,
       outcome: () => outcome,
+      abort,
       stop: async () => {
-        stop.abort(new BackupError('INVALID_STATE', 'stopped by the test'));
+        abort();
         await this.clock.settle();
         // A container call that hangs is left to itself after a while.
         if (outcome === undefined) await this.clock.advance(LINGER);
