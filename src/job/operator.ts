@@ -212,8 +212,7 @@ function newJob(uid: string, submission: string, request: SubmitRequest): JobRec
   const firstVersion = request.firstVersion ?? 1n;
   checkVersion(firstVersion, 'firstVersion');
   const ranges = request.ranges ?? [];
-  if (!isArray(ranges))
-    throw new BackupError('INVALID_OPTION', `ranges must be an array, got ${typeof ranges}`);
+  if (!isArray(ranges)) throw new BackupError('INVALID_OPTION', `ranges must be an array, got ${typeof ranges}`);
   const logOnly = request.logOnly ?? false;
   if (typeof logOnly !== 'boolean') {
     throw new BackupError('INVALID_OPTION', `logOnly must be true or false, got ${JSON.stringify(logOnly)}`);
