@@ -185,7 +185,7 @@ class Recruiter {
       const willRestart = isTransient(error);
       callSafely(() => onWorkerError?.(error, planned, willRestart));
       if (willRestart) {
-        // Stays in the way of a new one for a while.
+        // Stays in the way of a new one for a while, or until the recruiter is stopped.
         await this.#clock.sleep(this.#policy.maxDelay, signal).catch(() => undefined);
         return;
       }
