@@ -38,11 +38,19 @@ export interface Pairs {
   readonly b: number;
 }
 
-/** Runs A B A B … and compares each A with the B after it: on a machine that warms up or fills its caches only neighbours are comparable. Each side returns its time in ms. */
-export async function inTurn(a: () => Promise<number>, b: () => Promise<number>, pairs: number): Promise<Pairs> {
+/** Runs A B A B …, the first pair for nothing, and compares each A with the B after it: on a machine that warms up or fills its caches only neighbours are comparable. Each side returns its time in ms. */
+export async function inTurn(
+  a: () => Promise<number>,
+  b: () => Promise<number>,
+  pairs: number,
+  log?: (line: string) => void,
+): Promise<Pairs> {
   const times: { a: number; b: number }[] = [];
   for (let pair = 0; pair <= pairs; pair++) {
     const time = { a: await a(), b: await b() };
+    log?.(
+      `  pair ${pair} of ${pairs}: ${Math.round(time.a)} ms, ${Math.round(time.b)} ms${pair === 0 ? ' (dropped)' : ''}`,
+    );
     if (pair > 0) times.push(time);
   }
   const ratios = times.map((t) => t.a / t.b);

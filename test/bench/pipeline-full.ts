@@ -22,7 +22,7 @@ async function compare(options: BenchOptions, parent: string): Promise<Figures> 
     });
   const raw = () => inSubfolder(parent, (directory) => writeRaw(directory, batches, files));
   // The backup comes first in each pair: the raw side writes files of the sizes that it wrote.
-  const { ratios, a, b } = await inTurn(backup, raw, options.pairs ?? DEFAULT_PAIRS);
+  const { ratios, a, b } = await inTurn(backup, raw, options.pairs ?? DEFAULT_PAIRS, options.log);
   const value = 1 / median(ratios);
   const bytes = files.reduce((sum, size) => sum + size, 0);
   const rate = (ms: number) => `${Math.round(bytes / MIB / (ms / 1000))} MiB/s`;
