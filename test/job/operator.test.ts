@@ -4,7 +4,9 @@ import { afterEach, beforeEach, describe, expect, it } from 'vitest';
 import { BackupError } from '../../src/core/errors.js';
 import { utf8 } from '../../src/core/bytes.js';
 import { BackupOperator, type SubmitRequest } from '../../src/job/operator.js';
+import { announceEpoch } from '../../src/job/recruiter-transactions.js';
 import type { ProgressStore } from '../../src/ports/progress-store.js';
+import { MemoryProgressStore } from '../../src/progress/memory-progress-store.js';
 import { GatedStore, unavailable, writesTo } from '../worker/gates.js';
 import { World, countedRandom } from '../worker/world.js';
 
@@ -237,6 +239,12 @@ describe('BackupOperator', () => {
     const refused: [name: string, request: Partial<Record<keyof SubmitRequest, unknown>>, shown: string][] = [
       ['uid', { uid: '' }, '""'],
       ['uid', { uid: 'a/b' }, '"a/b"'],
+      ['uid', { uid: 7 }, '7'],
+      ['logOnly', { logOnly: 'true' }, '"true"'],
+      ['logOnly', { logOnly: 1 }, '1'],
+      ['ranges', { ranges: 'all' }, 'string'],
+      ['ranges', { ranges: {} }, 'object'],
+      ['url', { url: 7 }, '7'],
       ['uid', { uid: 'x'.repeat(65) }, 'xxx'],
       ['url', { url: '' }, 'url'],
       ['url', { url: undefined }, 'undefined'],
@@ -261,8 +269,42 @@ describe('BackupOperator', () => {
         await expect(call).rejects.toThrow(name);
         await expect(call).rejects.toThrow(shown);
         expect(store.committed).toEqual([]);
+        expect(await operator.list()).toEqual([]);
       });
     }
+  });
+
+  describe('announceEpoch', () => {
+    it('refuses what no reader could make sense of, and records nothing', async () => {
+      const empty = new GatedStore(new MemoryProgressStore());
+      const epoch = { epoch: 1, begin: 1n, totalTags: 1 };
+      const refused: [name: string, fields: Record<string, unknown>][] = [
+        ['epoch.epoch', { epoch: 1.5 }],
+        ['epoch.epoch', { epoch: -1 }],
+        ['epoch.epoch', { epoch: '1' }],
+        ['epoch.begin', { begin: -1n }],
+        ['epoch.begin', { begin: 1 }],
+        ['epoch.totalTags', { totalTags: undefined }],
+        ['epoch.totalTags', { totalTags: 0 }],
+      ];
+      for (const [name, fields] of refused) {
+        const call = announceEpoch(empty, { ...epoch, ...fields });
+        await expect(call).rejects.toMatchObject({ code: 'INVALID_OPTION' });
+        await expect(call).rejects.toThrow(name);
+      }
+      expect(empty.committed).toEqual([]);
+      await announceEpoch(empty, epoch);
+      expect(empty.writesOf('epoch')).toHaveLength(1);
+    });
+
+    it('writes nothing when the epoch is known already', async () => {
+      await announceEpoch(store, { epoch: 1, begin: 1n, totalTags: 1 });
+      await announceEpoch(store, { epoch: 1, begin: 1n, totalTags: 1 });
+      expect(store.committed.map(({ writes }) => writes.size)).toEqual([0, 0]);
+      await announceEpoch(store, { epoch: 2, begin: 5n, totalTags: 1 });
+      expect(store.writesOf('epoch')).toHaveLength(1);
+      expect(world.record('epoch')).toEqual({ epoch: 2, begin: '5', totalTags: 1 });
+    });
   });
 
   it('refuses a pollInterval that is no number of ms', () => {

@@ -7,6 +7,7 @@ import { logFileName } from '../../src/format/fdb/names.js';
 import type { JobMarker } from '../../src/format/fdb/properties.js';
 import { JOB_MARKER_NAME, encodeJobMarker } from '../../src/format/fdb/properties.js';
 import type { TestRecord } from '../format/encode-log-file.js';
+import type { BackupContainer } from '../../src/ports/backup-container.js';
 import { encodeLogFile } from '../format/encode-log-file.js';
 
 export async function newContainer(): Promise<MemoryContainer> {
@@ -67,4 +68,22 @@ export async function putSnapshot(
   const manifest = `{"beginVersion":${begin},"endVersion":${end},"files":["${range}"],"keyRanges":{"${range}":{"beginKey":"","endKey":"\\u00FF"}},"totalBytes":100}`;
   await put(container, name, manifest);
   return name;
+}
+
+/** The container, of which some calls never end: `hangs` says which, by name of the call and of the file or folder. */
+export function hanging(
+  container: BackupContainer,
+  hangs: (call: 'exists' | 'listFiles' | 'readFile', name: string) => boolean,
+): BackupContainer {
+  const never = () => new Promise<never>(() => undefined);
+  return {
+    url: container.url,
+    create: () => container.create(),
+    exists: () => (hangs('exists', '') ? never() : container.exists()),
+    writeFile: (name, options) => container.writeFile(name, options),
+    readFile: (name, offset, length) => (hangs('readFile', name) ? never() : container.readFile(name, offset, length)),
+    listFiles: (prefix) =>
+      hangs('listFiles', prefix) ? { [Symbol.asyncIterator]: () => ({ next: never }) } : container.listFiles(prefix),
+    deleteFile: (name) => container.deleteFile(name),
+  };
 }

@@ -7,7 +7,7 @@ import type { BackupDescription, LogFile } from '../../src/restore/description.j
 import { analyzeLogs } from '../../src/restore/log-coverage.js';
 import { set } from '../format/encode-log-file.js';
 import { GOLDEN_NAMES, goldenContainer, goldenDescription } from '../format/golden.js';
-import { newContainer, put, putEmptyLogs, putLog, putMarker, putSnapshot } from './container-builder.js';
+import { hanging, newContainer, put, putEmptyLogs, putLog, putMarker, putSnapshot } from './container-builder.js';
 
 type Layout = Parameters<typeof putEmptyLogs>[1];
 
@@ -600,5 +600,30 @@ describe('coverage of random files', () => {
       }),
       { numRuns: 150 },
     );
+  });
+});
+
+describe('an abort', () => {
+  it.each([
+    ['while it lists', false, 'listFiles', ''],
+    ['while it reads a property', false, 'readFile', 'properties/'],
+    ['while it reads log files', true, 'readFile', 'plogs/'],
+  ])('ends it although the container hangs, %s', async (_when, deep, hangingCall, prefix) => {
+    const container = await newContainer();
+    await putMarker(container);
+    await putLog(container, { begin: 1n, end: 10n, tag: 0, totalTags: 1 }, [
+      { version: 1n, subsequence: 1, mutation: set('a', 'b') },
+    ]);
+    let hung = 0;
+    const silent = hanging(container, (call, name) => {
+      const isIt = call === hangingCall && name.startsWith(prefix);
+      if (isIt) hung++;
+      return isIt;
+    });
+    const controller = new AbortController();
+    const settled = Promise.allSettled([describeBackup(silent, { deep, signal: controller.signal })]);
+    while (hung === 0) await new Promise((resolve) => setImmediate(resolve));
+    controller.abort(new Error('enough'));
+    expect(await settled).toMatchObject([{ status: 'rejected', reason: { message: 'enough' } }]);
   });
 });

@@ -8,7 +8,7 @@ import type { RestoreOptions, RestoreProgress } from '../../src/restore/restore.
 import { restore } from '../../src/restore/restore.js';
 import { MemoryRestoreTarget } from '../../src/testing/memory-restore-target.js';
 import { add, clear, set } from '../format/encode-log-file.js';
-import { newContainer, put, putLog, putMarker } from './container-builder.js';
+import { hanging, newContainer, put, putLog, putMarker } from './container-builder.js';
 import type { ModelRecord } from './log-model.js';
 import { SeededRandom, randomHistory, rowsAt, writeHistory } from './log-model.js';
 
@@ -237,6 +237,32 @@ describe('an interrupted restore', () => {
     expect(resumedAfter).toBeGreaterThan(40n);
     expect(rowsOf(target)).toEqual(rowsAt(history, 119n));
   });
+
+  it.each(['exists', 'properties', 'listing', 'log files'])(
+    'stops at the signal although the container hangs (%s)',
+    async (what) => {
+      const { container } = await withHistory(5);
+      let hung = 0;
+      const silent = hanging(container, (call, name) => {
+        const isIt = {
+          exists: call === 'exists',
+          properties: call === 'readFile' && name.startsWith('properties/'),
+          listing: call === 'listFiles',
+          'log files': call === 'readFile' && name.startsWith('plogs/'),
+        }[what];
+        if (isIt === true) hung++;
+        return isIt ?? false;
+      });
+      const controller = new AbortController();
+      const target = new MemoryRestoreTarget();
+      const over = restore({ ...full, container: silent, target, version: 119n, signal: controller.signal });
+      const settled = Promise.allSettled([over]);
+      while (hung === 0) await new Promise((resolve) => setImmediate(resolve));
+      controller.abort(new Error('enough'));
+      expect(await settled).toMatchObject([{ status: 'rejected', reason: { message: 'enough' } }]);
+      expect(text(target)).toEqual([]);
+    },
+  );
 
   it('is done once: the next call says so and writes nothing', async () => {
     const { container, history } = await withHistory(5);

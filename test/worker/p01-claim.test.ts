@@ -21,7 +21,7 @@ describe('P1 claim', () => {
     expect(world.record('owner/1/0')).toEqual({ runId: `${'a'.repeat(28)}0000` });
   });
 
-  it('reads epoch, progress, noop, registered, started and the state of every job in the transaction that claims', async () => {
+  it('reads owner, epoch, progress, noop, registered, started and the state of every job in the transaction that claims', async () => {
     void world.request('job');
     await world.clock.settle();
     const store = new GatedStore(world.store);
@@ -29,7 +29,7 @@ describe('P1 claim', () => {
     await world.clock.settle();
     const claim = store.committed[0];
     expect(claim?.writes.has('owner/1/0')).toBe(true);
-    for (const key of ['epoch', 'progress/1/0', 'noop/1/0', 'registered/job/1/0', 'started', 'job/job']) {
+    for (const key of ['owner/1/0', 'epoch', 'progress/1/0', 'noop/1/0', 'registered/job/1/0', 'started', 'job/job']) {
       expect(claim?.reads, `the claim reads ${key}`).toContain(key);
     }
   });
@@ -209,5 +209,29 @@ describe('P1 claim', () => {
     await world.clock.settle();
     expect(older.outcome()).toMatchObject({ outcome: 'displaced' });
     expect(log.pops.length).toBe(pops);
+  });
+
+  it('a claim that commits late, after its run was stopped, does not take the tag from the run that has replaced it', async () => {
+    const first = world.start(0, { uploadDelay: 1_000 });
+    await world.submit('job');
+    world.put(0, 'a');
+    await world.clock.advance(5_000);
+    await first.stop();
+    const store = new GatedStore(world.store);
+    const gate = store.hold('transact', { match: writesTo('owner/1/0') });
+    const stopped = world.start(0, { store });
+    await gate.reached;
+    expect(await stopped.stop()).toEqual({ outcome: 'stopped' });
+    const replacement = world.start(0, { random: countedRandom('b') });
+    // It only claims: the log is idle and the job is registered, so nothing else is written.
+    await world.clock.advance(500);
+    gate.open();
+    await world.clock.settle();
+    expect(world.record('owner/1/0')).toEqual({ runId: `${'b'.repeat(28)}0000` });
+    expect(store.writesOf('owner/1/0')).toEqual([]);
+    world.put(0, 'b');
+    await world.clock.advance(60_000);
+    expect(replacement.outcome()).toBeUndefined();
+    expect(await world.stretches('job')).toEqual(['0:[1, 2)', '0:[2, 3)']);
   });
 });

@@ -180,4 +180,21 @@ describe('P6 noop', () => {
     expect(two.log.popped(1, { locality: -2, id: 0 })).toBeUndefined();
     await two.end();
   });
+
+  it.each(['does not answer', 'keeps failing'])(
+    'ends when it is displaced although its own epoch’s log %s',
+    async (how) => {
+      const running = world.start(0, { log });
+      await world.clock.settle();
+      if (how === 'does not answer') log.hold('minKnownCommittedVersion');
+      else log.fail('minKnownCommittedVersion', unavailable(), { count: 1_000_000 });
+      await world.clock.advance(20_000);
+      expect(running.worker.state).toBe('NOOPMode.Popping');
+      world.log.recover();
+      await world.clock.settle();
+      expect(running.outcome()).toMatchObject({ outcome: 'displaced', error: { code: 'DISPLACED' } });
+      expect(running.worker.state).toBe('Displaced');
+      expect(world.clock.pendingTimers).toBe(0);
+    },
+  );
 });

@@ -104,6 +104,9 @@ describe('P7 gaps', () => {
       versions: { begin: 1n, end: 6n },
     });
     expect((error as BackupError).message).toMatch(/epoch 1, tag 0.* 1 to 5/);
+    expect((error as BackupError).message).toMatch(
+      /abort them, let the workers reach NOOP mode, then submit new ones$/,
+    );
     await world.clock.advance(60_000);
     expect(running.worker.state).toBe('Failed');
     expect(log.pops).toEqual([]);
@@ -164,5 +167,19 @@ describe('P7 gaps', () => {
     expect(log.pops).toContain(10n);
     expect(running.outcome()).toBeUndefined();
     expect(await world.stretches('job')).toEqual(['0:[11, 12)']);
+  });
+
+  it('is passed in NOOP mode once the jobs that it concerns are aborted: one that is submitted then is stored', async () => {
+    const lost = await startAndPop(5n, { startVersion: 3n });
+    expect(lost.outcome()).toMatchObject({ outcome: 'failed', error: { code: 'LOG_GAP' } });
+    await world.operator.abort('job');
+    const running = world.start(0);
+    await world.clock.advance(6_000);
+    expect(world.record('noop/1/0')).toEqual({ version: '10' });
+    await world.submit('next');
+    world.put(0, 'b');
+    await world.clock.advance(11_000);
+    expect(running.outcome()).toBeUndefined();
+    expect(await world.mutations('next')).toEqual(['0/11/1/b=v']);
   });
 });

@@ -250,4 +250,18 @@ describe('P8 discontinue', () => {
     expect((await world.mutations('job')).length).toBe(4);
     expect((await world.mutations('other')).length).toBe(8);
   });
+
+  it('is Completed at once on a log that begins at version 0 and has nothing yet', async () => {
+    const zero = new World({ begin: 0n });
+    await zero.announce();
+    const running = zero.start(0);
+    await zero.submit('job');
+    await zero.operator.discontinue('job');
+    await zero.clock.advance(10_000);
+    expect(await zero.operator.status('job')).toMatchObject({ state: 'Completed', stopVersion: -1n });
+    expect(running.outcome()).toBeUndefined();
+    expect(running.worker.state).toBe('NOOPMode.Waiting');
+    expect(await zero.operator.list()).toHaveLength(1);
+    await zero.end();
+  });
 });

@@ -3,6 +3,7 @@
 import { afterEach, beforeEach, describe, expect, it } from 'vitest';
 import { BackupError } from '../../src/core/errors.js';
 import { MemoryContainer } from '../../src/container/memory-container.js';
+import { logFileName } from '../../src/format/fdb/names.js';
 import { encodeJobMarker, JOB_MARKER_NAME } from '../../src/format/fdb/properties.js';
 import { GatedContainer, GatedLog, GatedStore, logFiles, writesTo } from './gates.js';
 import { World } from './world.js';
@@ -255,5 +256,33 @@ describe('P10 a job that fails for good', () => {
     expect(running.worker.state).toBe('NOOPMode.Waiting');
     expect(world.record('noop/1/0')).toEqual({ version: '3' });
     expect(running.worker.metrics()).toMatchObject({ bufferedBytes: 0, queuedMessages: 0 });
+  });
+
+  it('has no last good version, -1, when it fails at version 0: the others go on, and the record can be read', async () => {
+    const zero = new World({ begin: 0n });
+    await zero.announce();
+    zero.containers.set('memory:bad', container);
+    container.fail('create', gone());
+    const running = zero.start(0);
+    await zero.submit('bad');
+    await zero.submit('good');
+    zero.put(0, 'a');
+    await zero.clock.advance(11_000);
+    expect((await zero.operator.status('bad')).failure).toMatchObject({ code: 'INVALID_NAME', lastGoodVersion: -1n });
+    expect(running.outcome()).toBeUndefined();
+    expect(await zero.mutations('good')).toEqual(['0/0/1/a=v']);
+    await zero.end();
+  });
+
+  it('fails a job whose container holds files of another backup, though nobody has marked it', async () => {
+    const file = await container.writeFile(
+      logFileName({ begin: 1n, end: 40n, uid: 'f'.repeat(32), tag: 0, totalTags: 1, blockSize: 1_048_576 }),
+    );
+    await file.finish();
+    await startWithJobs();
+    await world.clock.advance(11_000);
+    expect((await status()).failure?.code).toBe('CONTAINER_IN_USE');
+    expect(await world.stretches('bad')).toEqual(['0:[1, 40)']);
+    expect((await world.mutations('good')).length).toBe(3);
   });
 });

@@ -131,4 +131,25 @@ describe('P17 first files and idle rounds', () => {
     expect(await world.stretches('right')).toEqual(['0:[1, 2)', '0:[2, 3)']);
     expect(await world.mutations('right')).toEqual([]);
   });
+
+  it('an idle log that begins at version 0 leaves records that can be read: the store of all jobs goes on working', async () => {
+    const zero = new World({ begin: 0n });
+    await zero.announce();
+    const running = zero.start(0);
+    await zero.submit('job', { logOnly: true, firstVersion: 0n });
+    await zero.clock.advance(60_000);
+    expect(zero.record('job/job')).toMatchObject({ completeFrom: '0', savedVersion: '-1' });
+    expect(await zero.operator.status('job')).toMatchObject({ savedVersion: -1n, restorable: false });
+    zero.put(0, 'a');
+    await zero.clock.advance(60_000);
+    expect(await zero.mutations('job')).toEqual(['0/0/1/a=v']);
+    expect(await zero.operator.status('job')).toMatchObject({ savedVersion: 0n, restorable: true });
+    await running.stop();
+    const again = zero.start(0);
+    zero.put(0, 'b');
+    await zero.clock.advance(20_000);
+    expect(again.outcome()).toBeUndefined();
+    expect(await zero.stretches('job')).toEqual(['0:[0, 1)', '0:[1, 2)']);
+    await zero.end();
+  });
 });

@@ -9,10 +9,11 @@ import type { LogSource, LogSystemInfo, PeekReply } from '../../src/ports/log-so
 import { describeBackup } from '../../src/restore/describe.js';
 import type { BackupWorker } from '../../src/worker/backup-worker.js';
 import { recruit, type RecruitOptions } from '../../src/worker/recruit.js';
-import { GatedStore, readsFrom, unavailable, writesTo } from './gates.js';
+import { GatedStore, readsFrom, type TransactionFacts, unavailable, writesTo } from './gates.js';
 import { World, set } from './world.js';
 
 const TAG_0 = logRouterTag(0);
+const TAG_1 = logRouterTag(1);
 
 interface Process {
   readonly workers: { readonly worker: BackupWorker; readonly planned: PlannedWorker }[];
@@ -59,10 +60,14 @@ describe('recruit', () => {
   });
 
   /** A process of the host that calls recruit(). */
-  function start(options: Partial<RecruitOptions> = {}): Process {
+  function start(options: Partial<RecruitOptions> = {}, { listens = true } = {}): Process {
     const stop = new AbortController();
     const workers: Process['workers'] = [];
     const errors: string[] = [];
+    const onWorkerError: RecruitOptions['onWorkerError'] = (error, { backupEpoch, tag }, willRestart) => {
+      const code = BackupError.is(error) ? error.code : String(error);
+      errors.push(`${backupEpoch}.${tag} ${code} ${willRestart ? 'restart' : 'final'}`);
+    };
     const ended = recruit({
       logSource: world.log,
       progressStore: world.store,
@@ -71,10 +76,7 @@ describe('recruit', () => {
       concurrentWrites: 2,
       signal: stop.signal,
       onWorker: (worker, planned) => workers.push({ worker, planned }),
-      onWorkerError: (error, { backupEpoch, tag }, willRestart) => {
-        const code = BackupError.is(error) ? error.code : String(error);
-        errors.push(`${backupEpoch}.${tag} ${code} ${willRestart ? 'restart' : 'final'}`);
-      },
+      ...(listens ? { onWorkerError } : {}),
       ...options,
     });
     let outcome: ReturnType<Process['outcome']>;
@@ -278,6 +280,59 @@ describe('recruit', () => {
     expect(process.states()).toEqual(['1.0 PullMode.Pulling', '1.1 Failed']);
     expect(world.record('progress/1/0')).toMatchObject({ savedVersion: '22' });
     expect(world.record('progress/1/1')).toMatchObject({ savedVersion: '10' });
+  });
+
+  it('after LOG_GAP it is back once no job is active: NOOP mode passes the gap, and a job that is submitted then is stored', async () => {
+    const { clock, operator } = world;
+    const store = new GatedStore(world.store);
+    const process = start({ planInterval: 1_000, progressStore: store });
+    await clock.advance(100);
+    await world.submit('job');
+    write(10n);
+    await clock.advance(12_000);
+    await makeGap(1);
+    await clock.advance(10_000);
+    expect(process.states()).toEqual(['1.0 PullMode.Pulling', '1.1 Failed']);
+    // A store that is away when it looks for active jobs only delays it.
+    let isAway = 0;
+    const looksForJobs = ({ reads, writes }: TransactionFacts) =>
+      reads.size === 1 && reads.has('started') && writes.size === 0;
+    store.on(
+      'transact',
+      () => {
+        isAway++;
+        throw unavailable();
+      },
+      { match: looksForJobs, count: 3 },
+    );
+    await operator.abort('job');
+    await clock.advance(20_000);
+    expect(isAway).toBe(3);
+    expect(process.outcome()).toBeUndefined();
+    expect(process.errors).toEqual(['1.1 LOG_GAP final']);
+    expect(process.states()).toEqual(['1.0 NOOPMode.Waiting', '1.1 Failed', '1.1 NOOPMode.Waiting']);
+    const { completeFrom } = await world.submit('next');
+    const last = world.log.knownVersion + 4n;
+    write(last);
+    await clock.advance(12_000);
+    expect(process.errors).toHaveLength(1);
+    expect(await operator.status('next')).toMatchObject({ state: 'Running', savedVersion: last });
+    expect(await world.mutations('next')).toHaveLength(Number(last - completeFrom) + 1);
+  });
+
+  it('without onWorkerError it rejects with what is final, after its workers have stopped', async () => {
+    const { clock } = world;
+    const process = start({}, { listens: false });
+    await clock.advance(100);
+    await world.submit('job');
+    write(10n);
+    await clock.advance(12_000);
+    await makeGap(1);
+    await clock.advance(1_000);
+    expect(process.outcome()).toMatchObject({ error: { code: 'LOG_GAP', tag: TAG_1 } });
+    expect(process.states()).toEqual(['1.0 Stopped', '1.1 Failed']);
+    expect(clock.pendingTimers).toBe(0);
+    expect(world.store.watches).toBe(0);
   });
 
   it('in the next epoch it is back for the tag of a worker that had failed for good', async () => {

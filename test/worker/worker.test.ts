@@ -1,6 +1,10 @@
 // A worker as its host sees it: states in order, events, metrics, options, how it stops and how it fails.
 
+import { mkdtemp, readdir, rm } from 'node:fs/promises';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
 import { afterEach, beforeEach, describe, expect, it, vi } from 'vitest';
+import { DirectoryContainer } from '../../src/container/directory-container.js';
 import { BackupError } from '../../src/core/errors.js';
 import { logRouterTag } from '../../src/core/version.js';
 import { BackupWorker } from '../../src/worker/backup-worker.js';
@@ -428,6 +432,76 @@ describe('a worker', () => {
         expect(world.clock.pendingTimers).toBe(0);
       });
     }
+
+    it('does not hide a failure that came before it', async () => {
+      const running = world.start(0, { store, log });
+      const container = new GatedContainer(world.container('memory:job'));
+      world.containers.set('memory:job', container);
+      const gate = container.hold('append', { match: logFiles });
+      await world.submit('job');
+      putMany(5);
+      await world.clock.advance(11_000);
+      expect(gate.isReached).toBe(true);
+      log.fail('peek', new BackupError('ADAPTER_CONTRACT', 'the test says so'));
+      putMany(5);
+      await world.clock.settle();
+      // It has failed, and waits for the container call that is under way.
+      expect(running.outcome()).toBeUndefined();
+      running.abort();
+      await world.clock.advance(1_000);
+      expect(running.outcome()).toMatchObject({ outcome: 'failed', error: { code: 'ADAPTER_CONTRACT' } });
+      expect(running.worker.state).toBe('Failed');
+    });
+
+    it.each(['append', 'finish'] as const)(
+      'waits for a %s that is under way, and leaves no file open',
+      async (call) => {
+        const folder = await mkdtemp(join(tmpdir(), 'tidemark-stop-'));
+        try {
+          const running = world.start(0, { store, log });
+          const container = new GatedContainer(new DirectoryContainer(folder));
+          world.containers.set('memory:job', container);
+          const gate = container.hold(call, { match: logFiles });
+          await world.submit('job');
+          putMany(5);
+          const passing = world.clock.advance(11_000);
+          await gate.reached;
+          await passing;
+          const unfinished = async () =>
+            (await readdir(folder, { recursive: true })).filter((name) => name.endsWith('.temp'));
+          expect(await unfinished()).toHaveLength(1);
+          running.abort();
+          await world.clock.settle();
+          expect(running.outcome()).toBeUndefined();
+          gate.open();
+          expect(await running.result).toEqual({ outcome: 'stopped' });
+          expect(await unfinished()).toEqual([]);
+          expect(container.unfinished).toEqual([]);
+          // A file that was being finished may have become visible; it is whole, and a new run writes its versions again.
+          expect(await world.mutations('job')).toHaveLength(call === 'finish' ? 5 : 0);
+          await world.clock.settle();
+          expect(running.events.filter((event) => event.startsWith('fileWritten'))).toEqual([]);
+          expect(world.clock.pendingTimers).toBe(0);
+        } finally {
+          await rm(folder, { recursive: true, force: true });
+        }
+      },
+    );
+
+    it('emits no fileWritten for a file that is finished too late', async () => {
+      const running = world.start(0, { store, log });
+      const container = new GatedContainer(world.container('memory:job'));
+      world.containers.set('memory:job', container);
+      const gate = container.hold('finish', { match: logFiles });
+      await world.submit('job');
+      putMany(5);
+      await world.clock.advance(11_000);
+      await running.stop();
+      gate.open();
+      await world.clock.settle();
+      expect(running.events.filter((event) => event.startsWith('fileWritten'))).toEqual([]);
+      expect(world.record('progress/1/0')).toBeUndefined();
+    });
 
     it('makes no file visible after it has resolved', async () => {
       const running = world.start(0);
