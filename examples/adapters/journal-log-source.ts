@@ -15,6 +15,8 @@ export interface Journal {
   readonly entries: readonly JournalEntry[];
   /** Nothing at or below it will be added any more. Grows without commits too. */
   readonly version: Version;
+  /** The largest version that `discard` was called with, also before a restart: as durable as the entries are. */
+  readonly discardedThrough: Version | undefined;
   /** Calls the listener after each change, until the function that it returns is called. */
   onChange(listener: () => void): () => void;
   /** Entries at or below this version are needed no more. */
@@ -33,12 +35,12 @@ const OVERHEAD = 25;
 
 export class JournalLogSource implements LogSource {
   readonly #journal: Journal;
-  /** For each tag, the largest version popped. */
+  /** For each tag, the largest version popped. What the journal has discarded was popped for all of them, before a restart as well. */
   readonly #popped: (Version | undefined)[];
 
   constructor(journal: Journal, totalTags: number) {
     this.#journal = journal;
-    this.#popped = Array.from({ length: totalTags }, () => undefined);
+    this.#popped = Array.from({ length: totalTags }, () => journal.discardedThrough);
   }
 
   async peek({ epoch, tag, begin, maxBytes, signal }: PeekRequest): Promise<PeekReply> {

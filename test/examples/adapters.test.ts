@@ -4,6 +4,7 @@ import { readFileSync } from 'node:fs';
 import { describe, expect, it } from 'vitest';
 import type { Mutation, Version } from 'tidemark';
 import { MutationType } from 'tidemark';
+import { logRouterTag } from '../../src/core/version.js';
 import { containerSuite, logSourceSuite, progressStoreSuite } from 'tidemark/testing';
 import type { SuiteMessage } from 'tidemark/testing';
 import { DocumentProgressStore } from '../../examples/adapters/document-progress-store.js';
@@ -46,6 +47,29 @@ describe('DocumentProgressStore', () => {
 
 describe('JournalLogSource', () => {
   for (const { name, run } of logSourceSuite(openJournal, { epochs: false })) it(name, run);
+
+  it('says what was discarded after a restart too', async () => {
+    const { source, journal, commit, keyFor } = openJournal();
+    const value = new Uint8Array(1);
+    const versions: Version[] = [];
+    for (let i = 0; i < 3; i++)
+      versions.push(await commit([0, 1, 2].map((tag) => ({ key: keyFor(tag, `k${i}`), value }))));
+    const [, second, third] = versions as [Version, Version, Version];
+    for (const id of [0, 1, 2]) await source.pop({ epoch: 1, tag: logRouterTag(id), upTo: id === 0 ? third : second });
+    const restarted = new JournalLogSource(journal, 3);
+    for (const id of [0, 1, 2]) {
+      const { popped, batch, end } = await restarted.peek({
+        epoch: 1,
+        tag: logRouterTag(id),
+        begin: 1n,
+        maxBytes: 1_000_000,
+        signal: new AbortController().signal,
+      });
+      expect(popped).toBe(second);
+      expect(batch.recordCount).toBe(1);
+      expect(end).toBe(third + 1n);
+    }
+  });
 });
 
 /** An object store in memory, with small pages. */
@@ -115,6 +139,7 @@ function openDocument() {
 class TestJournal implements Journal {
   entries: JournalEntry[] = [];
   version: Version = 0n;
+  discardedThrough: Version | undefined;
   readonly #listeners = new Set<() => void>();
 
   commit(mutations: readonly Mutation[]): Version {
@@ -131,6 +156,7 @@ class TestJournal implements Journal {
 
   discard(version: Version): void {
     this.entries = this.entries.filter((entry) => entry.version > version);
+    this.discardedThrough = version;
   }
 }
 
@@ -138,6 +164,7 @@ function openJournal() {
   const totalTags = 3;
   const journal = new TestJournal();
   return {
+    journal,
     source: new JournalLogSource(journal, totalTags),
     epoch: { epoch: 1, begin: 1n, totalTags },
     commit: async (messages: readonly SuiteMessage[]) =>
