@@ -19,7 +19,9 @@ const NO_JOBS: Uint16Array = new Uint16Array(0);
  */
 export class RangeMap {
   readonly #boundaries: readonly Uint8Array[];
-  readonly #jobs: readonly Uint16Array[];
+  /** The sets of jobs, each once, and which of them a segment has: numbers, because they must not push each other out of the processor's caches. */
+  readonly #sets: readonly Uint16Array[];
+  readonly #setOf: SmallNumbers;
 
   // The boundaries that begin with a byte below 0xFF, [#low, #high), are searched by number. The few others ("" and the system keys) would
   // spoil their common prefix.
@@ -30,7 +32,7 @@ export class RangeMap {
   /** The bytes after it, as numbers, ascending. */
   readonly #prefixes: Float64Array;
   /** #buckets[b] is the first boundary whose two bytes after the common prefix are >= b. Not worth its memory for few boundaries. */
-  readonly #buckets: Uint32Array | undefined;
+  readonly #buckets: SmallNumbers | undefined;
 
   /** `rangesByIndex[i]`: the ranges of job i. They may overlap, in one job and between jobs. At most 65,536 jobs. */
   constructor(rangesByIndex: readonly (readonly KeyRange[])[]) {
@@ -42,9 +44,10 @@ export class RangeMap {
     );
     edges.sort((a, b) => compareBytes(a.key, b.key));
     const boundaries: Uint8Array[] = [];
-    const jobs: Uint16Array[] = [NO_JOBS];
+    const sets: Uint16Array[] = [NO_JOBS];
+    const setOf = [0];
     const depth = new Map<number, number>();
-    const shared = new Map<string, Uint16Array>();
+    const known = new Map<string, number>();
     edges.forEach(({ key, job, change }, i) => {
       const left = (depth.get(job) ?? 0) + change;
       if (left === 0) depth.delete(job);
@@ -52,10 +55,12 @@ export class RangeMap {
       const next = edges[i + 1];
       if (next !== undefined && compareBytes(next.key, key) === 0) return;
       boundaries.push(key);
-      jobs.push(sharedSet(shared, depth));
+      setOf.push(indexOfSet(sets, known, depth));
     });
     this.#boundaries = boundaries;
-    this.#jobs = jobs;
+    this.#sets = sets;
+    this.#setOf = smallNumbers(setOf.length, sets.length);
+    this.#setOf.set(setOf);
 
     const low = boundaries.findIndex((key) => key.length > 0);
     const high = boundaries.findIndex((key) => key[0] === 0xff);
@@ -69,12 +74,12 @@ export class RangeMap {
   }
 
   get segments(): number {
-    return this.#jobs.length;
+    return this.#setOf.length;
   }
 
   /** Indices of the jobs that want the segment's keys, ascending. Segments with equal sets share one array. */
   jobsOf(segment: number): Uint16Array {
-    return this.#jobs[segment] as Uint16Array;
+    return this.#sets[this.#setOf[segment] as number] as Uint16Array;
   }
 
   lookup(key: Uint8Array): Uint16Array {
@@ -128,8 +133,8 @@ export class RangeMap {
 }
 
 /** For the boundaries [from, to), whose prefixes ascend. */
-function bucketsOf(prefixes: Float64Array, from: number, to: number): Uint32Array {
-  const buckets = new Uint32Array(BUCKETS + 1);
+function bucketsOf(prefixes: Float64Array, from: number, to: number): SmallNumbers {
+  const buckets = smallNumbers(BUCKETS + 1, to);
   for (let bucket = 0, i = from; bucket <= BUCKETS; bucket++) {
     while (i < to && (prefixes[i] as number) < bucket * BUCKET_WIDTH) i++;
     buckets[bucket] = i;
@@ -137,14 +142,21 @@ function bucketsOf(prefixes: Float64Array, from: number, to: number): Uint32Arra
   return buckets;
 }
 
-function sharedSet(shared: Map<string, Uint16Array>, depth: ReadonlyMap<number, number>): Uint16Array {
-  if (depth.size === 0) return NO_JOBS;
+type SmallNumbers = Uint16Array | Uint32Array;
+
+/** `length` numbers up to `most`, in as little memory as they need: they are looked up for every message. */
+function smallNumbers(length: number, most: number): SmallNumbers {
+  return most <= 0xffff ? new Uint16Array(length) : new Uint32Array(length);
+}
+
+/** Index in `sets` of the set of those jobs; it is added if it is not there. */
+function indexOfSet(sets: Uint16Array[], known: Map<string, number>, depth: ReadonlyMap<number, number>): number {
+  if (depth.size === 0) return 0;
   const members = Uint16Array.from(depth.keys()).sort();
   const name = members.join();
-  const known = shared.get(name);
-  if (known !== undefined) return known;
-  shared.set(name, members);
-  return members;
+  const index = known.get(name) ?? sets.push(members) - 1;
+  known.set(name, index);
+  return index;
 }
 
 /** Of a sorted run of `count` keys, given its first and last. */
