@@ -53,7 +53,7 @@ describe('JournalLogSource', () => {
     const value = new Uint8Array(1);
     const versions: Version[] = [];
     for (let i = 0; i < 3; i++)
-      versions.push(await commit([0, 1, 2].map((tag) => ({ key: keyFor(tag, `k${i}`), value }))));
+      versions.push(await commit([0, 1, 2].map((tag) => ({ tag, key: keyFor(tag, `k${i}`), value }))));
     const [, second, third] = versions as [Version, Version, Version];
     for (const id of [0, 1, 2]) await source.pop({ epoch: 1, tag: logRouterTag(id), upTo: id === 0 ? third : second });
     const restarted = new JournalLogSource(journal, 3);

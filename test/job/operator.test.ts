@@ -412,6 +412,12 @@ describe('BackupOperator', () => {
         expect(status.reason).toMatch(/stored to 7; an older epoch is not drained yet/);
       });
 
+      it('an older epoch that is not called done yet holds it back even when its tags have stored all of it', async () => {
+        await world.write('progress/1/0', saved('9', '10', 100, 2));
+        await become({ savedVersion: '9' });
+        expect(await operator.status('job')).toMatchObject({ savedVersion: 9n, restorable: true });
+      });
+
       it('an older epoch of which nothing is stored makes the job not restorable', async () => {
         await become({ savedVersion: '0' });
         await world.store.transact(async (tx) => tx.clear('progress/1/0'));
