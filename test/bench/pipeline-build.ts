@@ -1,5 +1,5 @@
-// What a LogSource pays: messages into batches with the builder, against a bare copy of the same bytes, message by message, into buffers of the same size from the
-// same pool. Twice, since it depends on how the messages lie: key and value together in one view (one copy a message, and `addJoined`), or in a view of each (two
+// What a LogSource pays: messages into batches with the builder, against a bare copy of the same bytes, message by message, into buffers from the same pool
+// that grow as needed. Twice, since it depends on how the messages lie: key and value together in one view (one copy a message, and `addJoined`), or in a view of each (two
 // copies a message, and `add`). The figure is the worse of the two ratios; the detail says also what `add` is against one copy.
 
 import { BufferPool } from '../../src/core/buffer-pool.js';
@@ -46,15 +46,17 @@ function waysOf(messages: Messages) {
   const { both, keys, values, perVersion } = messages;
   const builder = new MessageBatchBuilder({ pool: new BufferPool(), initialBytes: BATCH_BYTES });
   const pool = new BufferPool();
-  const bytesOf = (copies: number) => copies * (KEY_BYTES + 100);
+  // As a log would have them: made before.
+  const versions = Array.from({ length: Math.ceil(PER_BATCH / perVersion) }, (_, i) => BigInt(i) + 1n);
   return {
     joined: {
       copy(from: number, copies: number) {
-        const buffer = pool.take(bytesOf(copies));
+        let buffer = pool.take(BATCH_BYTES);
         let message = from;
         let at = 0;
         for (let i = 0; i < copies; i++) {
           const params = both[message] as Uint8Array;
+          if (at + params.length > buffer.length) buffer = grow(pool, buffer);
           buffer.set(params, at);
           at += params.length;
           if (++message === DISTINCT) message = 0;
@@ -62,10 +64,10 @@ function waysOf(messages: Messages) {
         pool.give(buffer);
       },
       build(from: number, copies: number) {
-        let version = 1n;
+        let version = 0;
         let message = from;
         for (let done = 0; done < copies;) {
-          builder.beginVersion(version++);
+          builder.beginVersion(versions[version++] as bigint);
           for (let subsequence = 0; subsequence < perVersion && done < copies; subsequence++, done++) {
             builder.addJoined(subsequence, 0, both[message] as Uint8Array, KEY_BYTES);
             if (++message === DISTINCT) message = 0;
@@ -76,12 +78,13 @@ function waysOf(messages: Messages) {
     },
     separate: {
       copy(from: number, copies: number) {
-        const buffer = pool.take(bytesOf(copies));
+        let buffer = pool.take(BATCH_BYTES);
         let message = from;
         let at = 0;
         for (let i = 0; i < copies; i++) {
           const key = keys[message] as Uint8Array;
           const value = values[message] as Uint8Array;
+          if (at + key.length + value.length > buffer.length) buffer = grow(pool, buffer);
           buffer.set(key, at);
           buffer.set(value, at + key.length);
           at += key.length + value.length;
@@ -90,10 +93,10 @@ function waysOf(messages: Messages) {
         pool.give(buffer);
       },
       build(from: number, copies: number) {
-        let version = 1n;
+        let version = 0;
         let message = from;
         for (let done = 0; done < copies;) {
-          builder.beginVersion(version++);
+          builder.beginVersion(versions[version++] as bigint);
           for (let subsequence = 0; subsequence < perVersion && done < copies; subsequence++, done++) {
             builder.add(subsequence, 0, keys[message] as Uint8Array, values[message] as Uint8Array);
             if (++message === DISTINCT) message = 0;
@@ -112,6 +115,13 @@ function timed(way: Way, count: number): () => Promise<number> {
     for (let done = 0; done < count; done += PER_BATCH) way(done % DISTINCT, Math.min(PER_BATCH, count - done));
     return Promise.resolve(performance.now() - start);
   };
+}
+
+function grow(pool: BufferPool, old: Uint8Array): Uint8Array {
+  const grown = pool.take(old.length * 2);
+  grown.set(old);
+  pool.give(old);
+  return grown;
 }
 
 function round(ratio: number): number {

@@ -4,7 +4,7 @@ import type { KeyRange } from '../../src/core/key-range.js';
 import { backUp, directoryJob, inFreshFolder, inSubfolder, logOf, MIB, prebuild, writeRaw } from './backup.js';
 import { DEFAULT_PAIRS, atLeast, inTurn, median, type BenchOptions, type Figures } from './bench.js';
 
-const DEFAULT_SIZE_MIB = 512;
+const DEFAULT_SIZE_MIB = 1024;
 const JOBS = 4;
 const RANGES = 1_000;
 /** As the worker's default: the raw side has no less of the disk. */
