@@ -1,11 +1,14 @@
 // npm run bench -- [--json] [--only NAME] [--size MiB] [--pairs N] [--directory DIR]
 // Runs the benches one after the other and prints a table, or one JSON object of name -> {value, unit, goal, met, detail}.
 
+import { fork } from 'node:child_process';
+import { once } from 'node:events';
+import { fileURLToPath } from 'node:url';
 import { parseArgs } from 'node:util';
 
 import type { Bench, BenchOptions, Figures } from './bench.js';
 
-/** By the name of the figures they give, or what those names begin with. Modules are loaded one at a time: a bench should not warm up another's code. */
+/** By the name of the figures they give, or what those names begin with. Each runs in a process of its own: no bench inherits what another has compiled or left behind. */
 const benches: readonly { readonly name: string; readonly load: () => Promise<{ readonly bench: Bench }> }[] = [
   { name: 'pipeline.full', load: () => import('./pipeline-full.js') },
   { name: 'pipeline.build', load: () => import('./pipeline-build.js') },
@@ -23,6 +26,8 @@ const { values: args } = parseArgs({
     size: { type: 'string' },
     pairs: { type: 'string' },
     directory: { type: 'string' },
+    /** Within: the one bench that this process is for. */
+    child: { type: 'string' },
   },
 });
 
@@ -40,16 +45,35 @@ const options: BenchOptions = {
   log: (line) => process.stderr.write(`${line}\n`),
 };
 
+async function inProcess(name: string): Promise<Figures> {
+  const worker = fork(fileURLToPath(import.meta.url), [...process.argv.slice(2), '--child', name], {
+    stdio: 'inherit',
+  });
+  const exited = once(worker, 'exit');
+  let result: Figures | undefined;
+  worker.on('message', (message) => (result = message as Figures));
+  await exited;
+  if (result === undefined) throw new Error(`the bench ${name} ended without a result`);
+  return result;
+}
+
+const child = benches.find(({ name }) => name === args.child);
+if (child !== undefined) {
+  const { bench } = await child.load();
+  const result = await bench(options);
+  await new Promise<void>((resolve) => process.send?.(result, () => resolve()));
+  process.exit();
+}
+
 const only = args.only;
 const chosen = benches.filter(({ name }) => only === undefined || name.startsWith(only));
 if (chosen.length === 0)
   throw new Error(`--only ${String(only)}: there are ${benches.map(({ name }) => name).join(', ')}`);
 
 const figures: Figures = {};
-for (const { name, load } of chosen) {
+for (const { name } of chosen) {
   options.log?.(`${name} …`);
-  const { bench } = await load();
-  Object.assign(figures, await bench(options));
+  Object.assign(figures, await inProcess(name));
 }
 
 if (args.json) {
