@@ -15,7 +15,7 @@ import { RUN_WIDTH, RoutedJob, measureRuns, type RecordSource } from './routed-j
 
 /** Messages looked at before the host's event loop gets a turn: one to two milliseconds. */
 const MESSAGES_PER_TURN = 16_384;
-const DEFAULT_GATHER_BYTES = 32 << 20;
+const DEFAULT_GATHER_BYTES = 64 << 20;
 const TYPE_MASK = ~(CHECKSUM_FLAG | CHECKSUM_INDEX_FLAG);
 /** Type byte and length1. */
 const PARAM1_OFFSET = RECORD_HEADER_BYTES + 5;
@@ -41,7 +41,7 @@ export interface RouteOptions {
 }
 
 export interface MutationRouterOptions {
-  /** Memory for short runs that are copied together, beyond what the flow lock counts. Taken as needed, and kept. Default 32 MiB: as much as a round has by default. */
+  /** Memory for short runs that are copied together, beyond what the flow lock counts. Taken as needed, and kept. Default 64 MiB: half of the lock's default. */
   readonly gatherBytes?: number;
 }
 
