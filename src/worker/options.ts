@@ -6,6 +6,7 @@ import { BackupError } from '../core/errors.js';
 import type { LogEpoch, Tag, Version } from '../core/version.js';
 import { checkVersion } from '../core/check-version.js';
 import { LOG_ROUTER_LOCALITY, formatTag } from '../core/version.js';
+import { DEFAULT_BLOCK_SIZE, MAX_BLOCK_SIZE } from '../format/fdb/names.js';
 import type { BackupContainer } from '../ports/backup-container.js';
 import type { LogSource } from '../ports/log-source.js';
 import type { ProgressStore } from '../ports/progress-store.js';
@@ -107,7 +108,7 @@ export function resolveOptions(options: BackupWorkerOptions): ResolvedOptions {
     uploadDelay: ms('uploadDelay', 10_000),
     uploadBytes: count('uploadBytes', Math.min(32 * MIB, lockBytes), 1, lockBytes),
     idleUploadDelay: ms('idleUploadDelay', 60_000),
-    blockSize: count('blockSize', MIB, 64, 1 << 30),
+    blockSize: count('blockSize', DEFAULT_BLOCK_SIZE, 64, MAX_BLOCK_SIZE),
     concurrentWrites: options.concurrentWrites === undefined ? undefined : count('concurrentWrites', 2, 1, 1_000),
     noopPopDelay: ms('noopPopDelay', 5_000),
     jobStallTimeout: ms('jobStallTimeout', 60_000),

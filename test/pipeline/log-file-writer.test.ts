@@ -4,7 +4,8 @@ import { describe, expect, it } from 'vitest';
 import { BufferPool } from '../../src/core/buffer-pool.js';
 import { BackupError } from '../../src/core/errors.js';
 import type { KeyRange } from '../../src/core/key-range.js';
-import { DEFAULT_BLOCK_SIZE, LogFileEncoder, blockSizeFor } from '../../src/format/fdb/log-file-encoder.js';
+import { LogFileEncoder, blockSizeFor } from '../../src/format/fdb/log-file-encoder.js';
+import { DEFAULT_BLOCK_SIZE } from '../../src/format/fdb/names.js';
 import { writeLogFile } from '../../src/pipeline/log-file-writer.js';
 import { MessageQueue } from '../../src/pipeline/message-queue.js';
 import { MutationRouter } from '../../src/pipeline/mutation-router.js';
@@ -169,7 +170,7 @@ describe('writeLogFile', () => {
     for (const blockSize of [0, 28, 1.5, 2 ** 31]) {
       expect(() => new LogFileEncoder(blockSize, new BufferPool())).toThrow(BackupError);
       expect(() => new LogFileEncoder(blockSize, new BufferPool())).toThrow(
-        `blockSize must be a whole number from 29 to 2147483647, got ${blockSize}`,
+        `blockSize must be a whole number from 29 to 1073741824, got ${blockSize}`,
       );
     }
   });

@@ -8,12 +8,10 @@ import { BackupError, assert } from '../../core/errors.js';
 import { RECORD_HEADER_BYTES, lastRecordWithin } from '../../core/message-batch.js';
 import { MUTATION_OVERHEAD_BYTES, writeUint32LE } from '../../core/mutation.js';
 import { LOG_BLOCK_HEADER_BYTES, LOG_BLOCK_VERSION } from './log-file-decoder.js';
+import { MAX_BLOCK_SIZE } from './names.js';
 
-/** The block size of FoundationDB's own files. */
-export const DEFAULT_BLOCK_SIZE = 1 << 20;
 /** Room for the header and the smallest record. */
-export const MIN_BLOCK_SIZE = LOG_BLOCK_HEADER_BYTES + RECORD_HEADER_BYTES + MUTATION_OVERHEAD_BYTES;
-const MAX_BLOCK_SIZE = 2 ** 31 - 1;
+const SMALLEST_BLOCK = LOG_BLOCK_HEADER_BYTES + RECORD_HEADER_BYTES + MUTATION_OVERHEAD_BYTES;
 
 /** What one writev takes at most. */
 const MAX_CHUNKS = 1024;
@@ -61,10 +59,10 @@ export class LogFileEncoder {
 
   /** `blockSize` in bytes, at least the longest record + 4. */
   constructor(blockSize: number, pool: BufferPool) {
-    if (!Number.isSafeInteger(blockSize) || blockSize < MIN_BLOCK_SIZE || blockSize > MAX_BLOCK_SIZE) {
+    if (!Number.isSafeInteger(blockSize) || blockSize < SMALLEST_BLOCK || blockSize > MAX_BLOCK_SIZE) {
       throw new BackupError(
         'INVALID_OPTION',
-        `blockSize must be a whole number from ${MIN_BLOCK_SIZE} to ${MAX_BLOCK_SIZE}, got ${String(blockSize)}`,
+        `blockSize must be a whole number from ${SMALLEST_BLOCK} to ${MAX_BLOCK_SIZE}, got ${String(blockSize)}`,
       );
     }
     this.#blockSize = blockSize;
