@@ -5,12 +5,11 @@ import { AbortScope, abortable } from '../core/abort.js';
 import { BackupError } from '../core/errors.js';
 import { claim, recordDone } from '../job/worker-transactions.js';
 import type { Claim, WorkerRun } from '../job/worker-transactions.js';
-import type { LogSource } from '../ports/log-source.js';
 import { coordinateJobs } from './coordinator.js';
 import type { WorkerEvents, WorkerMetrics, WorkerState } from './events.js';
 import { emitSafely } from './events.js';
 import { monitorJobs, refreshJobs } from './job-monitor.js';
-import { monitorLogSystem, monitorPause, reportMetrics } from './monitors.js';
+import { hasLogSystem, monitorLogSystem, monitorPause, reportMetrics } from './monitors.js';
 import { noopMode } from './noop.js';
 import type { BackupWorkerOptions, ResolvedOptions } from './options.js';
 import { resolveOptions } from './options.js';
@@ -142,10 +141,6 @@ export class BackupWorker extends EventEmitter<WorkerEvents> {
     this.#state = state;
     emitSafely(this, 'state', state, previous);
   }
-}
-
-function hasLogSystem(source: LogSource): source is Required<LogSource> {
-  return source.logSystem !== undefined;
 }
 
 /** From mode to mode (FoundationDB: monitorBackupKeyOrPullData). */

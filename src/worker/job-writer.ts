@@ -111,6 +111,7 @@ export class JobWriter {
     using scope = new AbortScope();
     // Why it fails is known: it was aborted.
     const underWay = round.underWay.catch(() => undefined);
+    // Cancelled by the scope when the call has ended first.
     const limit = this.#run.clock.sleep(LINGER_LIMIT, scope.signal).catch(() => undefined);
     await Promise.race([underWay, limit]);
     scope.end();

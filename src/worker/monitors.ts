@@ -25,6 +25,11 @@ export async function monitorPause(run: Run, signal: AbortSignal): Promise<void>
   }
 }
 
+/** A log that never changes hands leaves it out. */
+export function hasLogSystem(source: LogSource): source is Required<LogSource> {
+  return source.logSystem !== undefined;
+}
+
 /** Displacement by a newer epoch (P16), and whether older epochs are unfinished (P5). A stream that ends or fails is opened again. */
 export async function monitorLogSystem(run: Run, source: Required<LogSource>, signal: AbortSignal): Promise<void> {
   for (let attempt = 0; ; attempt++) {

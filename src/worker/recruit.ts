@@ -9,9 +9,10 @@ import { logRouterTag } from '../core/version.js';
 import type { PlannedWorker } from '../job/plan.js';
 import { announceEpoch, planFromStore } from '../job/recruiter-transactions.js';
 import { readStarted } from '../job/store-access.js';
-import type { LogEpochInfo, LogSource, LogSystemInfo } from '../ports/log-source.js';
+import type { LogEpochInfo, LogSystemInfo } from '../ports/log-source.js';
 import { BackupWorker } from './backup-worker.js';
 import { callSafely } from './events.js';
+import { hasLogSystem } from './monitors.js';
 import type { BackupWorkerOptions } from './options.js';
 import { resolveOptions } from './options.js';
 import type { RetryPolicy } from './retry.js';
@@ -207,8 +208,4 @@ function workerOptions(planned: PlannedWorker) {
     backupEpoch,
     ...(endVersion === undefined ? {} : { endVersion }),
   };
-}
-
-function hasLogSystem(source: LogSource): source is Required<LogSource> {
-  return source.logSystem !== undefined;
 }
