@@ -6,7 +6,15 @@ import { checkVersion } from '../core/check-version.js';
 import { logRouterTag, maxVersion, minVersion } from '../core/version.js';
 import type { BackupContainer } from '../ports/backup-container.js';
 import { describeBackup } from './describe.js';
-import type { BackupDescription, LogFile, LogGap, LogStretch, TagLog, VersionRange } from './description.js';
+import type {
+  BackupDescription,
+  LogFile,
+  LogGap,
+  LogStretch,
+  TagLog,
+  VersionRange,
+  RestorableWindow,
+} from './description.js';
 import { whyNotFromEmpty } from './log-coverage.js';
 import { rangeHolding } from './version-ranges.js';
 
@@ -93,16 +101,26 @@ function findLog(description: BackupDescription, version: Version, firstVersion:
 }
 
 function refuse(description: BackupDescription, version: Version, reason: string, gap?: LogGap): never {
-  const windows = description.windows.map(({ min, max }) => `${min} to ${max}`).join(', ');
   throw new BackupError(
     'NOT_RESTORABLE',
-    `version ${version} of ${description.url} cannot be restored: ${reason}. Restorable: ${windows === '' ? 'nothing' : windows}`,
+    `version ${version} of ${description.url} cannot be restored: ${reason}. Restorable: ${restorableText(description)}`,
     {
       version,
       container: description.url,
       tag: gap === undefined ? undefined : logRouterTag(gap.tag),
       versions: gap === undefined ? undefined : { begin: gap.begin, end: gap.end },
     },
+  );
+}
+
+/** What this release can restore comes first; what it only can describe is said to be that. */
+function restorableText({ windows }: BackupDescription): string {
+  const list = (wanted: readonly RestorableWindow[]) => wanted.map(({ min, max }) => `${min} to ${max}`).join(', ');
+  const fromLog = list(windows.filter(({ snapshot }) => snapshot === undefined));
+  const fromSnapshots = list(windows.filter(({ snapshot }) => snapshot !== undefined));
+  return (
+    (fromLog === '' ? 'nothing' : fromLog) +
+    (fromSnapshots === '' ? '' : ` (and ${fromSnapshots} from snapshots, which this release cannot load)`)
   );
 }
 

@@ -1,7 +1,9 @@
 import { describe, expect, it } from 'vitest';
+import { DirectoryContainer } from '../../src/container/directory-container.js';
 import { describeBackup } from '../../src/restore/describe.js';
 import type { RestoreSetOptions } from '../../src/restore/restore-set.js';
 import { planRestoreSet, remainingSet, restoreSet } from '../../src/restore/restore-set.js';
+import { goldenContainer } from '../format/golden.js';
 import { newContainer, putEmptyLogs, putMarker, putSnapshot } from './container-builder.js';
 import { SeededRandom, randomHistory, writeHistory } from './log-model.js';
 
@@ -183,6 +185,13 @@ describe('restoreSet', () => {
 
   it('names what can be restored instead', async () => {
     await expect(plan({ '0/1': [[1, 10]] }, from(10n))).rejects.toThrow(/Restorable: 1 to 9/);
+  });
+
+  it('promises no version that only a snapshot would give', async () => {
+    const container = new DirectoryContainer(goldenContainer('small3')!);
+    await expect(restoreSet({ container, ...from(300_000_000n) })).rejects.toThrow(
+      /Restorable: nothing \(and 211016146 to 337036558 from snapshots, which this release cannot load\)/,
+    );
   });
 
   it('allows a first version of the caller’s own', async () => {
