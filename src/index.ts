@@ -13,7 +13,7 @@ export * from './core/clock.js';
 export * from './core/atomic.js';
 export { compareBytes, equalBytes, fromHex, keyAfter, toHex } from './core/bytes.js';
 
-export type * from './ports/index.js';
+export * from './ports/index.js';
 
 export * from './pipeline/flow-lock.js';
 export * from './pipeline/message-queue.js';

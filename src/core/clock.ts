@@ -7,6 +7,8 @@ import { setImmediate as immediate } from 'node:timers/promises';
 export interface Clock {
   /** Milliseconds, monotonic; only differences mean anything. */
   now(): number;
+  /** Milliseconds since 1970 (UTC). May jump when the machine's clock is set: for timestamps that people read, and for plans that several processes share. */
+  wallTime(): number;
   /** Resolves after `ms` milliseconds. Rejects with the signal's reason, and leaves no timer behind, when it aborts first. */
   sleep(ms: number, signal?: AbortSignal): Promise<void>;
   /** Lets the host's event loop turn once; called between slices of long synchronous work. */
@@ -23,6 +25,7 @@ export interface Random {
 
 export const systemClock: Clock = {
   now: () => performance.now(),
+  wallTime: () => Date.now(),
   sleep: (ms, signal) =>
     new Promise<void>((resolve, reject) => {
       if (signal?.aborted === true) {

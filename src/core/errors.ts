@@ -18,6 +18,12 @@ export type BackupErrorCode =
   | 'STORE_CONFLICT' // a transaction lost too many times in a row; retried
   | 'STORE_CORRUPT' // the progress store holds something that is not ours or is damaged
   | 'TIMEOUT'
+  | 'REGION_CHANGED' // a RangeSource no longer has the region as it was listed; it is listed again
+  | 'VERSION_TOO_OLD' // a RangeSource can no longer read at that version; a newer one is taken
+  | 'LEASE_LOST' // a lease has expired, or another holder has it
+  // Scheduling
+  | 'QUEUE_FULL' // a worker's capacity of pending tasks is used up
+  | 'STOPPED' // the worker or pool has been stopped and takes no more tasks
   // Worker and jobs
   | 'DISPLACED' // a newer run or epoch has taken over
   | 'LOG_GAP' // the log discarded data that no file holds and no NOOP pop explains
@@ -31,7 +37,14 @@ export type BackupErrorCode =
   | 'CORRUPT_FILE' // bytes in a file are not what the format says; `file` and `offset` tell where
   | 'UNSUPPORTED_FORMAT' // a block version, log type or feature that this release does not read
   | 'CHECKSUM_MISMATCH'
+  | 'ENCRYPTION_KEY_MISSING' // the container is encrypted and no key was given
+  | 'ENCRYPTION_KEY_WRONG' // the key does not open any block that was tried
+  | 'DECRYPTION_FAILED' // the key is right and the block is not what was written
+  | 'PACKAGE_MISSING' // an optional package is needed; the message names it
   | 'INVALID_MUTATION' // a mutation that the format does not know or that breaks its rules
+  // Snapshots and the care of a backup
+  | 'SNAPSHOT_INCOMPLETE' // some ranges could not be stored; what was is kept for a resumed snapshot
+  | 'EXPIRE_REFUSED' // nothing restorable would be left where it was asked for
   // Restore
   | 'NOT_RESTORABLE' // the wanted version cannot be rebuilt exactly; the message names the tag and the gap
   | 'TARGET_NOT_EMPTY';

@@ -1,4 +1,5 @@
 export type * from './backup-container.js';
 export type * from './log-source.js';
-export type * from './progress-store.js';
+export * from './progress-store.js';
+export type * from './range-source.js';
 export type * from './restore-target.js';

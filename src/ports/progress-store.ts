@@ -1,5 +1,8 @@
 // Where workers and operators coordinate: serializable transactions over a small key space, and watches.
 
+/** Keys under it are written by leases alone: `set` and `clear` of one throw INVALID_OPTION. */
+export const LEASE_PREFIX = 'lease/';
+
 /** Keys are short strings of printable ASCII, ordered by code unit. Values are small (kilobytes). */
 export interface ProgressTransaction {
   get(key: string): Promise<Uint8Array | undefined>;
@@ -12,6 +15,27 @@ export interface ProgressTransaction {
 export interface ProgressEntry {
   readonly key: string;
   readonly value: Uint8Array;
+}
+
+export interface LeaseRequest {
+  /** Starts with LEASE_PREFIX. */
+  readonly key: string;
+  /** What transactions read at `key` while the lease lives; says who holds it. Unlike any other holder's, now or ever: it is what a fenced transaction compares. */
+  readonly value: Uint8Array;
+  /** ms, a whole number from 1 on: the lease ends so long after it was acquired or last renewed, by the store's clock. */
+  readonly ttl: number;
+}
+
+/**
+ * A key that lives only as long as its holder keeps renewing it. Work that must have one doer at a time is done under a lease; since a holder may be frozen and go on after its lease has ended, every
+ * transaction of that work also reads the key and compares the value: it then fails, or conflicts, once the lease is gone (a fence).
+ */
+export interface Lease {
+  readonly key: string;
+  /** The lease ends `ttl` ms from now. LEASE_LOST when it has ended already, be it by the clock alone: it never comes back. */
+  renew(): Promise<void>;
+  /** Ends the lease now. Fine if it has ended already; another holder's lease on the key stays. */
+  release(): Promise<void>;
 }
 
 /**
@@ -29,4 +53,10 @@ export interface ProgressStore {
    * without a change; callers read again. Rejects with the signal's reason when it aborts.
    */
   watch(key: string, seen: Uint8Array | undefined, signal: AbortSignal): Promise<void>;
+  /**
+   * Takes the lease if nobody holds it; undefined if somebody does. While it lives, `key` has the value for every transaction and watch; when it has ended, by its time or by `release`, the key has none,
+   * and a transaction that has read it does not commit as if it still had. Time is the store's own: holders' clocks do not matter. A watch of the key resolves after the lease has ended by its time, too, soon
+   * but not at once. Leases outlive the process that took them: only time or `release` ends them.
+   */
+  acquireLease(request: LeaseRequest): Promise<Lease | undefined>;
 }

@@ -10,6 +10,7 @@ interface Timer {
 
 /** Turns of the event loop after which everything that needs no time has happened (each turn runs all microtasks). */
 const TURNS = 4;
+const WALL_TIME_AT_START = Date.UTC(2026, 0, 1);
 
 /** For tests of code over in-memory adapters: `advance` fires what is due in order of time, and lets the consequences happen in between. */
 export class ManualClock implements Clock {
@@ -20,6 +21,11 @@ export class ManualClock implements Clock {
   /** ms */
   now(): number {
     return this.#now;
+  }
+
+  /** ms since 1970: the clock starts at the beginning of 2026, so that a time is not mistaken for a duration. */
+  wallTime(): number {
+    return WALL_TIME_AT_START + this.#now;
   }
 
   /** Sleeps that have not ended. */

@@ -98,6 +98,9 @@ export class StillClock implements Clock {
   now(): number {
     return 0;
   }
+  wallTime(): number {
+    return 0;
+  }
   sleep(): Promise<void> {
     return Promise.reject(new Error('nothing in the pipeline sleeps'));
   }

@@ -116,7 +116,12 @@ describe('MemoryLog', () => {
 
   it('delays by the clock it was given', async () => {
     const slept: number[] = [];
-    const clock = { now: () => 0, sleep: async (ms: number) => void slept.push(ms), yieldToHost: async () => {} };
+    const clock = {
+      now: () => 0,
+      wallTime: () => 0,
+      sleep: async (ms: number) => void slept.push(ms),
+      yieldToHost: async () => {},
+    };
     const log = new MemoryLog({ totalTags: 1, clock });
     log.delay('committedVersion', 250);
     await log.committedVersion(signal);

@@ -13,7 +13,12 @@ import { MemoryRestoreTarget } from '../memory-restore-target.js';
 import { describeError } from './trace.js';
 
 /** The oracle looks while the world stands still. */
-const standstill: Clock = { now: () => 0, sleep: () => Promise.resolve(), yieldToHost: () => Promise.resolve() };
+const standstill: Clock = {
+  now: () => 0,
+  wallTime: () => 0,
+  sleep: () => Promise.resolve(),
+  yieldToHost: () => Promise.resolve(),
+};
 
 /** `atRest`: everything that is committed must be there by now. */
 export async function checkContainers(cluster: SimCluster, atRest: boolean): Promise<void> {

@@ -28,6 +28,9 @@ export interface SimProcessOptions {
 /** Longer than any delay or timeout of the workers under test. */
 const FREEZE_MS = { least: 800, most: 3000 };
 
+/** ms since 1970 at the beginning of every simulation. */
+const WALL_TIME_AT_START = Date.UTC(2026, 0, 1);
+
 export class SimProcess {
   readonly name: string;
   readonly world: SimWorld;
@@ -46,6 +49,7 @@ export class SimProcess {
     const skew = options.clockSkew ?? 0;
     this.clock = {
       now: () => world.scheduler.now + skew,
+      wallTime: () => WALL_TIME_AT_START + world.scheduler.now + skew,
       sleep: (ms, signal) => this.#sleep(ms, signal),
       yieldToHost: () => this.#sleep(0),
     };
