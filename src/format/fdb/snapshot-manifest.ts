@@ -4,6 +4,7 @@ import { BackupError } from '../../core/errors.js';
 import type { KeyRange } from '../../core/key-range.js';
 import type { Version } from '../../core/version.js';
 import { MAX_VERSION } from '../../core/version.js';
+import { AsciiBuilder } from './ascii-builder.js';
 
 export interface SnapshotManifest {
   /** Both inclusive: the smallest and the largest version of its files. */
@@ -18,6 +19,56 @@ export interface SnapshotManifest {
 
 /** A string may not be longer than some 512 MiB; a manifest of a million files is some 300 MiB. */
 export const MAX_MANIFEST_BYTES = 500 << 20;
+
+/**
+ * Byte for byte as FoundationDB writes it: no white space, members and files' names in byte order, every byte that is not printable ASCII as \u00XX in upper case.
+ * INVALID_OPTION when it would be larger than any reader takes (larger range files make it smaller).
+ */
+export function encodeSnapshotManifest(manifest: SnapshotManifest): Uint8Array {
+  const text = new AsciiBuilder();
+  text.add(`{"beginVersion":${manifest.beginVersion},"endVersion":${manifest.endVersion},"files":[`);
+  manifest.files.forEach((name, index) => text.add((index === 0 ? '' : ',') + quotedText(name)));
+  text.add(']');
+  if (manifest.keyRanges.size > 0) {
+    text.add(',"keyRanges":{');
+    // Names are ASCII: their order as strings is that of their bytes.
+    [...manifest.keyRanges.keys()].sort().forEach((name, index) => {
+      const range = manifest.keyRanges.get(name) as KeyRange;
+      const keys = `{"beginKey":${keyText(range.begin)},"endKey":${keyText(range.end)}}`;
+      text.add(`${index === 0 ? '' : ','}${quotedText(name)}:${keys}`);
+    });
+    text.add('}');
+  }
+  text.add(`,"totalBytes":${manifest.totalBytes}}`);
+  if (text.length > MAX_MANIFEST_BYTES) {
+    throw new BackupError(
+      'INVALID_OPTION',
+      `a manifest of ${manifest.files.length} files would have ${text.length} bytes, more than ${MAX_MANIFEST_BYTES}: make the files larger`,
+    );
+  }
+  return text.build();
+}
+
+/** By byte: how it stands in a JSON string. */
+const ESCAPED: readonly string[] = Array.from({ length: 256 }, (_, byte) => {
+  const short = { 0x22: '\\"', 0x5c: '\\\\', 0x08: '\\b', 0x0c: '\\f', 0x0a: '\\n', 0x0d: '\\r', 0x09: '\\t' }[byte];
+  if (short !== undefined) return short;
+  if (byte >= 0x20 && byte < 0x7f) return String.fromCharCode(byte);
+  return `\\u00${byte.toString(16).toUpperCase().padStart(2, '0')}`;
+});
+
+const PLAIN = /^[ !#-[\]-~]*$/;
+
+/** Every character is a byte. */
+function quotedText(text: string): string {
+  return PLAIN.test(text) ? `"${text}"` : keyText(Buffer.from(text, 'latin1'));
+}
+
+function keyText(key: Uint8Array): string {
+  let text = '"';
+  for (const byte of key) text += ESCAPED[byte] as string;
+  return `${text}"`;
+}
 
 /** CORRUPT_FILE for anything but a manifest. */
 export function parseSnapshotManifest(bytes: Uint8Array, file: string): SnapshotManifest {
