@@ -45,6 +45,14 @@ export const systemClock: Clock = {
   yieldToHost: () => immediate(),
 };
 
+/**
+ * Milliseconds since the machine was started, the same for all its processes: what `process.hrtime` reads on Linux, macOS and Windows. It does not run backwards, does not follow when the machine's clock is
+ * set, and may stand still while the machine sleeps; a machine that starts anew begins at 0.
+ */
+export function machineTime(): number {
+  return Number(process.hrtime.bigint()) / 1e6;
+}
+
 export const systemRandom: Random = {
   next: () => Math.random(),
   uid: () => randomBytes(16).toString('hex'),

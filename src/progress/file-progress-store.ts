@@ -5,10 +5,12 @@ import { watch as watchFolder } from 'node:fs';
 import { resolve } from 'node:path';
 import { Mutex } from 'async-mutex';
 import type { Clock, Random } from '../core/clock.js';
-import { systemClock, systemRandom } from '../core/clock.js';
+import { machineTime, systemClock, systemRandom } from '../core/clock.js';
 import { BackupError } from '../core/errors.js';
 import { systemErrorCode } from '../core/file-system.js';
-import type { ProgressStore, ProgressTransaction } from '../ports/progress-store.js';
+import type { Lease, LeaseRequest, ProgressStore, ProgressTransaction } from '../ports/progress-store.js';
+import type { LeaseDecision } from './leases.js';
+import { acquireLease } from './leases.js';
 import { ProgressHistory } from './progress-history.js';
 import type { ProgressState } from './progress-state.js';
 import { sameValue } from './progress-state.js';
@@ -20,6 +22,11 @@ export interface FileProgressStoreOptions {
   readonly directory: string;
   readonly clock?: Clock;
   readonly random?: Random;
+  /**
+   * By which leases end: milliseconds, the same for all processes that use the directory. Default: the time since the machine was started, which does not run backwards and does not follow when the
+   * machine's clock is set. When the machine starts anew, the leases of before have ended.
+   */
+  readonly leaseTime?: () => number;
   /**
    * Milliseconds after which a waiting watch looks for itself. Default 1000. Most changes are noticed at once (fs.watch); this is for those that the system does not tell.
    */
@@ -42,6 +49,7 @@ export class FileProgressStore implements ProgressStore {
   readonly directory: string;
   readonly #clock: Clock;
   readonly #random: Random;
+  readonly #leaseTime: () => number;
   readonly #pollInterval: number;
   readonly #maxAttempts: number;
   readonly #history: ProgressHistory;
@@ -62,6 +70,7 @@ export class FileProgressStore implements ProgressStore {
     this.directory = resolve(options.directory);
     this.#clock = options.clock ?? systemClock;
     this.#random = options.random ?? systemRandom;
+    this.#leaseTime = options.leaseTime ?? machineTime;
     this.#pollInterval = wholeNumber(options.pollInterval ?? 1000, 'pollInterval');
     this.#maxAttempts = wholeNumber(options.maxAttempts ?? 100, 'maxAttempts');
     const generationCommits = wholeNumber(options.generationCommits ?? 256, 'generationCommits');
@@ -99,6 +108,15 @@ export class FileProgressStore implements ProgressStore {
     await waiting;
   }
 
+  acquireLease(request: LeaseRequest): Promise<Lease | undefined> {
+    const table = {
+      leaseNow: () => this.#leaseTime(),
+      decide: <T>(decision: (state: ProgressState, now: number) => LeaseDecision<T>) =>
+        this.#exclusively(() => this.#decide(decision)),
+    };
+    return acquireLease(table, request, this.#random.uid());
+  }
+
   /** Ends every watch with INVALID_STATE and lets go of everything. What was committed stays; calls that are under way end by themselves. */
   async close(): Promise<void> {
     this.#closed = true;
@@ -109,18 +127,42 @@ export class FileProgressStore implements ProgressStore {
   /** False: what was read has changed. */
   async #commit(tx: SnapshotTransaction): Promise<boolean> {
     for (let race = 0; race < MAX_RACES; race++) {
-      await this.#history.refresh();
+      await this.#settle();
       if (!tx.stillValid(this.#history.state)) return false;
       if (await this.#history.tryCommit(tx.writes)) return true;
     }
     return false;
   }
 
+  async #decide<T>(decision: (state: ProgressState, now: number) => LeaseDecision<T>): Promise<T> {
+    for (let race = 0; race < MAX_RACES; race++) {
+      const now = await this.#settle();
+      const { result, writes } = decision(this.#history.state, now);
+      if (writes === undefined || (await this.#history.tryCommit(writes))) return result;
+    }
+    throw new BackupError('STORE_CONFLICT', `others were faster ${MAX_RACES} times in a row`, { retryable: true });
+  }
+
   #refresh(): Promise<ProgressState> {
     return this.#exclusively(async () => {
-      await this.#history.refresh();
+      await this.#settle();
       return this.#history.state;
     });
+  }
+
+  /**
+   * Reads the newest state and removes the leases that have ended from it; gives the moment at which no other had. A process that is stopped right afterwards may still commit: the lease that it read has
+   * then outlived its time, but nobody has seen it ended, since whoever does removes it by a commit, and one of the two commits comes first.
+   */
+  async #settle(): Promise<number> {
+    for (let race = 0; race < MAX_RACES; race++) {
+      await this.#history.refresh();
+      const now = this.#leaseTime();
+      const ended = this.#history.state.endedLeases(now);
+      if (ended === undefined) return now;
+      await this.#history.tryCommit(ended);
+    }
+    throw new BackupError('STORE_CONFLICT', `others were faster ${MAX_RACES} times in a row`, { retryable: true });
   }
 
   async #exclusively<T>(work: () => Promise<T>): Promise<T> {
@@ -144,7 +186,7 @@ export class FileProgressStore implements ProgressStore {
     });
   }
 
-  /** Reads what other processes commit, as long as somebody watches. */
+  /** Reads what other processes commit, and sees leases end, as long as somebody watches. */
   async #follow(): Promise<void> {
     let watched: string | undefined;
     let watcher: FSWatcher | undefined;
@@ -174,7 +216,9 @@ export class FileProgressStore implements ProgressStore {
 
   async #pause(woken: AbortSignal): Promise<void> {
     try {
-      await this.#clock.sleep(this.#pollInterval, woken);
+      const leaseEnd = this.#history.state.firstLeaseEnd ?? Number.POSITIVE_INFINITY;
+      const wait = Math.min(this.#pollInterval, Math.max(1, leaseEnd - this.#leaseTime()));
+      await this.#clock.sleep(wait, woken);
     } catch (error) {
       if (!woken.aborted) throw error;
     }

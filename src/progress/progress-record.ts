@@ -56,7 +56,7 @@ export function decodeCommit(text: string, file: string): CommitRecord {
 export function encodeState(record: StateRecord): string {
   return seal({
     number: record.number,
-    entries: record.state.entries().map(({ key, value }) => [key, toBase64(value)]),
+    entries: record.state.writes().map(([key, value]) => [key, toBase64(value)]),
     lastCommits: [...record.lastCommits],
   });
 }

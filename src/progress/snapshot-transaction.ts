@@ -2,6 +2,7 @@
 
 import { BackupError } from '../core/errors.js';
 import type { ProgressEntry, ProgressTransaction } from '../ports/progress-store.js';
+import { isLeaseKey } from './lease-record.js';
 import type { ProgressState, ProgressWrites } from './progress-state.js';
 import { sameEntries, sameValue } from './progress-state.js';
 
@@ -12,6 +13,13 @@ export function checkProgressKey(key: string): void {
   if (typeof key !== 'string' || !PRINTABLE_ASCII.test(key)) {
     throw new BackupError('INVALID_OPTION', `a progress key must be printable ASCII, got ${JSON.stringify(key)}`);
   }
+}
+
+/** Throws INVALID_OPTION for a key that a transaction may not write. */
+function checkWritableKey(key: string): void {
+  checkProgressKey(key);
+  if (isLeaseKey(key))
+    throw new BackupError('INVALID_OPTION', `${key} is a lease's key: it is written by leases alone`);
 }
 
 /**
@@ -53,7 +61,7 @@ export class SnapshotTransaction implements ProgressTransaction {
 
   set(key: string, value: Uint8Array): void {
     this.#checkOpen();
-    checkProgressKey(key);
+    checkWritableKey(key);
     if (!(value instanceof Uint8Array))
       throw new BackupError('INVALID_OPTION', `the value of ${key} must be a Uint8Array`);
     // A plain Uint8Array of its own: the caller may go on using the memory, and a Buffer's slice() would share it.
@@ -62,7 +70,7 @@ export class SnapshotTransaction implements ProgressTransaction {
 
   clear(key: string): void {
     this.#checkOpen();
-    checkProgressKey(key);
+    checkWritableKey(key);
     this.#writes.set(key, undefined);
   }
 

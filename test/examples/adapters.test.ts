@@ -4,6 +4,7 @@ import { readFileSync } from 'node:fs';
 import { describe, expect, it } from 'vitest';
 import type { Mutation, Version } from 'tidemark';
 import { MutationType } from 'tidemark';
+import { systemClock } from '../../src/core/clock.js';
 import { logRouterTag } from '../../src/core/version.js';
 import { containerSuite, logSourceSuite, progressStoreSuite } from 'tidemark/testing';
 import type { SuiteMessage } from 'tidemark/testing';
@@ -112,7 +113,7 @@ function openDocument() {
   let revision = 0;
   let listeners: (() => void)[] = [];
   const document: SharedDocument = {
-    read: async () => ({ text, revision }),
+    read: async () => ({ text, revision, time: systemClock.now() }),
     replace: async (expected, next) => {
       if (expected !== revision) return false;
       text = next;

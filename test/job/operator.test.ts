@@ -14,6 +14,7 @@ import { World, countedRandom } from '../worker/world.js';
 function persistent(store: ProgressStore): ProgressStore {
   return {
     watch: (key, seen, signal) => store.watch(key, seen, signal),
+    acquireLease: (request) => store.acquireLease(request),
     transact: async (body) => {
       for (;;) {
         try {

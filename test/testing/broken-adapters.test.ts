@@ -201,6 +201,7 @@ describe('the store suite finds', () => {
       return {
         transact: (body) => store.transact(body),
         watch: (key, seen, signal) => store.watch(key, seen, signal),
+        acquireLease: (request) => store.acquireLease(request),
         ...change(store),
       };
     };
@@ -255,6 +256,7 @@ describe('the store suite finds', () => {
               });
             }),
           watch: (key, seen, signal) => store.watch(key, seen, signal),
+          acquireLease: (request) => store.acquireLease(request),
         };
       },
     ],
@@ -316,6 +318,7 @@ describe('the store suite finds', () => {
           }),
         ),
       watch: (key, seen, signal) => store.watch(key, seen, signal),
+      acquireLease: (request) => store.acquireLease(request),
     };
   }
 

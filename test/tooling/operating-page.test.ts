@@ -70,7 +70,7 @@ function leastOptions(): BackupWorkerOptions {
   const refuse = () => Promise.reject(new Error('not called'));
   return {
     logSource: { peek: refuse, pop: refuse, minKnownCommittedVersion: refuse, committedVersion: refuse },
-    progressStore: { transact: refuse, watch: refuse },
+    progressStore: { transact: refuse, watch: refuse, acquireLease: refuse },
     openContainer: refuse,
     tag: { locality: -2, id: 0 },
     totalTags: 1,

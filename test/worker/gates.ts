@@ -6,7 +6,7 @@ import { BackupError } from '../../src/core/errors.js';
 import type { Version } from '../../src/core/version.js';
 import type { BackupContainer, BackupFile, ListedFile, WriteFileOptions } from '../../src/ports/backup-container.js';
 import type { LogSource, LogSystemInfo, PeekReply, PeekRequest, PopRequest } from '../../src/ports/log-source.js';
-import type { ProgressStore, ProgressTransaction } from '../../src/ports/progress-store.js';
+import type { Lease, LeaseRequest, ProgressStore, ProgressTransaction } from '../../src/ports/progress-store.js';
 
 /** A call that is held until `open`. */
 export class Gate {
@@ -116,11 +116,13 @@ function matches(key: string, found: string): boolean {
 
 export const unavailable = () => new BackupError('STORE_UNAVAILABLE', 'the test says so', { retryable: true });
 
+export type StoreCall = 'transact' | 'watch' | 'acquireLease' | 'renewLease' | 'releaseLease';
+
 /**
  * A store whose transactions can be held between body and commit, or between commit and answer. An answer that is lost (`fail` with `at: 'after'`) makes
  * the caller run the same body again although it has committed.
  */
-export class GatedStore extends Interceptor<'transact' | 'watch', TransactionFacts> implements ProgressStore {
+export class GatedStore extends Interceptor<StoreCall, TransactionFacts> implements ProgressStore {
   /** All that have committed, in order; those whose answer was lost too. */
   readonly committed: TransactionFacts[] = [];
   readonly #inner: ProgressStore;
@@ -155,6 +157,18 @@ export class GatedStore extends Interceptor<'transact' | 'watch', TransactionFac
       this.around('watch', facts, () => this.#inner.watch(key, seen, signal)),
       signal,
     );
+  }
+
+  async acquireLease(request: LeaseRequest): Promise<Lease | undefined> {
+    const { key } = request;
+    const facts = { reads: new Set([key]), writes: new Map([[key, request.value]]) };
+    const lease = await this.around('acquireLease', facts, () => this.#inner.acquireLease(request));
+    if (lease === undefined) return undefined;
+    return {
+      key,
+      renew: () => this.around('renewLease', facts, () => lease.renew()),
+      release: () => this.around('releaseLease', facts, () => lease.release()),
+    };
   }
 }
 

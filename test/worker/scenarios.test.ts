@@ -17,6 +17,7 @@ const DEAF = { pollInterval: 1_000_000, uploadDelay: 1_000_000, coordinationInte
 function withoutWatches(store: ProgressStore): ProgressStore {
   return {
     transact: (body) => store.transact(body),
+    acquireLease: (request) => store.acquireLease(request),
     watch: (_key, _seen, signal) =>
       new Promise((_resolve, reject) => {
         signal.addEventListener('abort', () => reject(signal.reason as Error), { once: true });

@@ -4,7 +4,15 @@
 import { abortable } from '../../core/abort.js';
 import { EMPTY_BYTES, equalBytes } from '../../core/bytes.js';
 import { BackupError, assert } from '../../core/errors.js';
-import type { ProgressEntry, ProgressStore, ProgressTransaction } from '../../ports/progress-store.js';
+import type {
+  Lease,
+  LeaseRequest,
+  ProgressEntry,
+  ProgressStore,
+  ProgressTransaction,
+} from '../../ports/progress-store.js';
+import { checkLeaseRequest, isLeaseKey } from '../../progress/lease-record.js';
+import type { SimEvent } from './scheduler.js';
 import type { SimProcess, SimWorld } from './process.js';
 
 type Values = ReadonlyMap<string, Uint8Array>;
@@ -16,12 +24,19 @@ interface Watcher {
   readonly notify: () => void;
 }
 
+interface SimLease {
+  readonly key: string;
+  readonly ttl: number;
+  /** Ends it. */
+  end: SimEvent;
+}
+
 /** Attempts of one `transact` before it gives up with STORE_CONFLICT. */
 const MAX_ATTEMPTS = 6;
 /** An early watch fires within this time, ms. */
 const EARLY_WATCH_MS = 200;
 
-/** Called when a transaction takes effect, with what it wrote (undefined: cleared) and the values from before and after it. */
+/** Called when a transaction (not a lease) takes effect, with what it wrote (undefined: cleared) and the values from before and after it. */
 export type CommitObserver = (commit: { writes: Writes; before: Values; after: Values; process: SimProcess }) => void;
 
 export class SimStore {
@@ -30,6 +45,7 @@ export class SimStore {
   readonly #watchers = new Set<Watcher>();
   /** #commits[i] holds the keys that commit number i + 1 wrote. */
   readonly #commits: (readonly string[])[] = [];
+  readonly #leases = new Map<string, SimLease>();
   #values: Values = new Map();
 
   constructor(world: SimWorld) {
@@ -54,6 +70,7 @@ export class SimStore {
     return {
       transact: (body) => this.#transact(process, body),
       watch: (key, seen, signal) => this.#watch(process, key, seen, signal),
+      acquireLease: (request) => this.#acquireLease(process, request),
     };
   }
 
@@ -66,7 +83,53 @@ export class SimStore {
       return result;
     },
     watch: () => Promise.reject(new BackupError('INVALID_STATE', 'the reader of the simulated store watches nothing')),
+    acquireLease: () =>
+      Promise.reject(new BackupError('INVALID_STATE', 'the reader of the simulated store only reads')),
   };
+
+  async #acquireLease(process: SimProcess, request: LeaseRequest): Promise<Lease | undefined> {
+    checkLeaseRequest(request);
+    const { key, ttl } = request;
+    const acquire = () => {
+      if (this.#leases.has(key)) return undefined;
+      const lease: SimLease = { key, ttl, end: this.#endLater(key, ttl) };
+      this.#leases.set(key, lease);
+      this.#publish(new Map([[key, request.value.slice()]]));
+      this.#world.hits.add('store: lease acquired');
+      return lease;
+    };
+    const lease = await process.call('store', `acquire ${key}`, acquire, unavailable);
+    if (lease === undefined) return undefined;
+    const renew = () => {
+      if (this.#leases.get(key) !== lease) throw new BackupError('LEASE_LOST', `the lease ${key} has ended`);
+      lease.end.cancelled = true;
+      lease.end = this.#endLater(key, ttl);
+    };
+    const release = () => {
+      if (this.#leases.get(key) === lease) this.#endLease(lease);
+    };
+    return {
+      key,
+      renew: () => process.call('store', `renew ${key}`, renew, unavailable),
+      release: () => process.call('store', `release ${key}`, release, unavailable),
+    };
+  }
+
+  /** Time is the store's: the lease ends whatever has become of its holder. */
+  #endLater(key: string, ttl: number): SimEvent {
+    return this.#world.scheduler.schedule(ttl, () => {
+      const lease = this.#leases.get(key);
+      assert(lease !== undefined, `the lease ${key} ends twice`);
+      this.#world.hits.add('store: lease expired');
+      this.#endLease(lease);
+    });
+  }
+
+  #endLease(lease: SimLease): void {
+    lease.end.cancelled = true;
+    this.#leases.delete(lease.key);
+    this.#publish(new Map([[lease.key, undefined]]));
+  }
 
   async #transact<T>(process: SimProcess, body: (tx: ProgressTransaction) => Promise<T>): Promise<T> {
     for (let attempt = 1; attempt <= MAX_ATTEMPTS; attempt++) {
@@ -107,17 +170,23 @@ export class SimStore {
       return 'conflict';
     }
     const before = this.#values;
-    const after = new Map(before);
-    for (const [key, value] of tx.writes) {
+    process.note(what);
+    this.#publish(tx.writes, (after) => {
+      for (const observer of this.#observers) observer({ writes: tx.writes, before, after, process });
+    });
+    return 'committed';
+  }
+
+  #publish(writes: Writes, observe: (after: Values) => void = () => undefined): void {
+    const after = new Map(this.#values);
+    for (const [key, value] of writes) {
       if (value === undefined) after.delete(key);
       else after.set(key, value);
     }
     this.#values = after;
-    this.#commits.push([...tx.writes.keys()]);
-    process.note(what);
-    for (const observer of this.#observers) observer({ writes: tx.writes, before, after, process });
-    for (const watcher of this.#watchers) if (tx.writes.has(watcher.key)) watcher.notify();
-    return 'committed';
+    this.#commits.push([...writes.keys()]);
+    observe(after);
+    for (const watcher of this.#watchers) if (writes.has(watcher.key)) watcher.notify();
   }
 
   #conflicts(tx: SimTransaction): boolean {
@@ -192,12 +261,12 @@ class SimTransaction implements ProgressTransaction {
   }
 
   set(key: string, value: Uint8Array): void {
-    this.#checkOpen();
+    this.#checkWritable(key);
     this.writes.set(key, value.slice());
   }
 
   clear(key: string): void {
-    this.#checkOpen();
+    this.#checkWritable(key);
     this.writes.set(key, undefined);
   }
 
@@ -207,6 +276,11 @@ class SimTransaction implements ProgressTransaction {
 
   close(): void {
     this.#closed = true;
+  }
+
+  #checkWritable(key: string): void {
+    this.#checkOpen();
+    if (isLeaseKey(key)) throw new BackupError('INVALID_OPTION', `${key} is a lease's key`);
   }
 
   #checkOpen(): void {
