@@ -5,7 +5,15 @@
 
 import { type MessageBatch, MessageBatchBuilder, type Mutation, type Version } from 'tidemark';
 import { joinBatches, packBatch, sliceBatch, unpackBatch } from './batch-codec.js';
-import { decodeVersion, encodeVersion, pageKey, poppedKey, type Level, type LevelOperation } from './keys.js';
+import {
+  decodeVersion,
+  encodeVersion,
+  lastVersionOf,
+  pageKey,
+  poppedKey,
+  type Level,
+  type LevelOperation,
+} from './keys.js';
 
 /** Popped bytes after which LevelDB is asked to give the space back to the file system. */
 const COMPACT_AFTER_BYTES = 8 * 1024 * 1024;
@@ -92,8 +100,7 @@ export class CommitLog {
       batches.push(batch);
       room -= batch.byteLength;
       const last = batch.lastVersion ?? from;
-      if (last < decodeVersion(key.subarray(9)) || room <= 0)
-        return { batch: joinBatches(batches), end: last + 1n, popped };
+      if (last < lastVersionOf(key) || room <= 0) return { batch: joinBatches(batches), end: last + 1n, popped };
     }
     return { batch: joinBatches(batches), end: end > from ? end : from, popped };
   }

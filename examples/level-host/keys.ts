@@ -1,12 +1,13 @@
-// Where things are in the host's LevelDB: one letter, then the rest. LevelDB orders keys as unsigned bytes, so versions are big-endian.
+// Where things are in the host's LevelDB. Rows are stored under the very keys that the clients use, so that a scan hands on what LevelDB returns. What the database keeps for itself lies behind
+// them, where no client's key can be: 0xFF, one letter, then the rest. LevelDB orders keys as unsigned bytes, so versions are big-endian.
 //
-//   m<name>                        the database's own state
-//   p<epoch u32><tag u32>          how far a tag's log has been popped
-//   l<epoch u32><tag u32><version> one page of a tag's log; the version is the last one in the page
-//   r<user key>                    rows
+//   <key>                              rows; the key is below 0xFF
+//   FF m<name>                         the database's own state
+//   FF p<epoch u32><tag u32>           how far a tag's log has been popped
+//   FF l<epoch u32><tag u32><version>  one page of a tag's log; the version is the last one in the page
 
 import { ClassicLevel } from 'classic-level';
-import type { Version } from 'tidemark';
+import type { KeyRange, Version } from 'tidemark';
 
 export type Level = ClassicLevel<Uint8Array, Uint8Array>;
 
@@ -14,10 +15,15 @@ export type LevelOperation =
   | { readonly type: 'put'; readonly key: Uint8Array; readonly value: Uint8Array }
   | { readonly type: 'del'; readonly key: Uint8Array };
 
+const OWN = 0xff;
 const META = 0x6d;
 const POPPED = 0x70;
 const LOG = 0x6c;
-const ROW = 0x72;
+
+/** Above every row's key. */
+const ROWS_END = Uint8Array.of(OWN);
+/** Every row. */
+export const ALL_ROWS: KeyRange = { begin: new Uint8Array(0), end: ROWS_END };
 
 export async function openLevel(location: string): Promise<Level> {
   const level = new ClassicLevel<Uint8Array, Uint8Array>(location, { keyEncoding: 'view', valueEncoding: 'view' });
@@ -25,44 +31,42 @@ export async function openLevel(location: string): Promise<Level> {
   return level;
 }
 
-function prefixed(letter: number, rest: Uint8Array): Uint8Array {
-  const key = new Uint8Array(1 + rest.length);
-  key[0] = letter;
-  key.set(rest, 1);
+/** The key as it is; throws for one that no row can have. */
+export function rowKey(key: Uint8Array): Uint8Array {
+  if (key[0] === OWN) throw new RangeError('Keys from 0xFF on are not for rows');
   return key;
+}
+
+/** The rows in a range of keys, as options of an iterator. */
+export function rowsWithin({ begin, end }: KeyRange): { readonly gte: Uint8Array; readonly lt: Uint8Array } {
+  return { gte: begin, lt: Buffer.compare(end, ROWS_END) > 0 ? ROWS_END : end };
 }
 
 export function metaKey(name: string): Uint8Array {
-  return prefixed(META, Buffer.from(name));
+  return Uint8Array.of(OWN, META, ...Buffer.from(name));
 }
-
-export function rowKey(userKey: Uint8Array): Uint8Array {
-  return prefixed(ROW, userKey);
-}
-
-export function userKeyOf(rowKey: Uint8Array): Uint8Array {
-  return rowKey.subarray(1);
-}
-
-/** Above every row key. */
-export const ROWS_END: Uint8Array = Uint8Array.of(ROW + 1);
 
 export function poppedKey(epoch: number, tagId: number): Uint8Array {
-  const key = new Uint8Array(9);
-  const view = new DataView(key.buffer);
-  key[0] = POPPED;
-  view.setUint32(1, epoch);
-  view.setUint32(5, tagId);
-  return key;
+  return tagKey(POPPED, epoch, tagId, 10);
 }
 
 export function pageKey(epoch: number, tagId: number, lastVersion: Version): Uint8Array {
-  const key = new Uint8Array(17);
+  const key = tagKey(LOG, epoch, tagId, 18);
+  new DataView(key.buffer).setBigInt64(10, lastVersion);
+  return key;
+}
+
+export function lastVersionOf(pageKey: Uint8Array): Version {
+  return decodeVersion(pageKey.subarray(10));
+}
+
+function tagKey(letter: number, epoch: number, tagId: number, length: number): Uint8Array<ArrayBuffer> {
+  const key = new Uint8Array(length);
   const view = new DataView(key.buffer);
-  key[0] = LOG;
-  view.setUint32(1, epoch);
-  view.setUint32(5, tagId);
-  view.setBigInt64(9, lastVersion);
+  key[0] = OWN;
+  key[1] = letter;
+  view.setUint32(2, epoch);
+  view.setUint32(6, tagId);
   return key;
 }
 

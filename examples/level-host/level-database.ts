@@ -4,11 +4,12 @@
 // the new version in one synced LevelDB batch: after a crash either all of it is there or nothing.
 
 import { EventEmitter, once } from 'node:events';
-import { systemRandom, type Mutation, type Random, type Version } from 'tidemark';
+import { systemRandom, type KeyRange, type Mutation, type Random, type Version } from 'tidemark';
 import { CommitLog, type LogStretch } from './commit-log.js';
 import { applyMutation, keysToRead } from './evaluate.js';
-import { decodeVersion, encodeVersion, metaKey, openLevel, rowKey, ROWS_END, userKeyOf, type Level } from './keys.js';
+import { ALL_ROWS, decodeVersion, encodeVersion, metaKey, openLevel, rowKey, rowsWithin, type Level } from './keys.js';
 import { RowChanges } from './row-changes.js';
+import { DURABLE_VERSION, RowsView } from './rows-view.js';
 import type { Transaction } from './transaction.js';
 
 export interface LevelDatabaseOptions {
@@ -39,7 +40,6 @@ interface WaitingCommit {
   readonly reject: (error: unknown) => void;
 }
 
-const DURABLE_VERSION = metaKey('durable-version');
 const TOTAL_TAGS = metaKey('total-tags');
 const MAX_GROUP = 256;
 const MAX_WAITING = 10_000;
@@ -103,14 +103,34 @@ export class LevelDatabase {
   }
 
   /** All rows in key order, as of now. */
-  rows(): AsyncGenerator<[key: Uint8Array, value: Uint8Array]> {
+  rows(): AsyncIterable<[key: Uint8Array, value: Uint8Array]> {
     return rowsOf(this.#level);
+  }
+
+  /** The rows at a version of at least `atLeast`, which stay as they are until the view is closed; resolves once there is such a version. Rejects with the signal's reason. */
+  async viewRows(atLeast: Version, signal: AbortSignal): Promise<RowsView> {
+    await this.#until(() => this.#durableVersion >= atLeast, signal);
+    return RowsView.open(this.#level);
+  }
+
+  /** LevelDB's estimate of the bytes of its files that hold these rows, old values among them. */
+  approximateSize(range: KeyRange): Promise<number> {
+    const { gte, lt } = rowsWithin(range);
+    return this.#level.approximateSize(gte, lt);
+  }
+
+  /** undefined when there is no row. */
+  async firstAndLastKey(range: KeyRange): Promise<[first: Uint8Array, last: Uint8Array] | undefined> {
+    const [[first], [last]] = await Promise.all([
+      this.#level.keys({ ...rowsWithin(range), limit: 1 }).all(),
+      this.#level.keys({ ...rowsWithin(range), limit: 1, reverse: true }).all(),
+    ]);
+    return first && last && [first, last];
   }
 
   /** Resolves once the log is known beyond `begin`. */
   async readLog({ tagId, begin, maxBytes, signal }: LogReadRequest): Promise<LogReadReply> {
-    const until = AbortSignal.any([signal, this.#closing.signal]);
-    while (this.#durableVersion < begin) await once(this.#events, 'durable', { signal: until });
+    await this.#until(() => this.#durableVersion >= begin, signal);
     const durableVersion = this.#durableVersion;
     return { ...(await this.#log.read(tagId, begin, durableVersion + 1n, maxBytes)), durableVersion };
   }
@@ -132,6 +152,17 @@ export class LevelDatabase {
     await this.#writer;
     await this.#log.close();
     await this.#level.close();
+  }
+
+  /** Looks after every commit and heartbeat. */
+  async #until(condition: () => boolean, signal: AbortSignal): Promise<void> {
+    const either = AbortSignal.any([signal, this.#closing.signal]);
+    try {
+      while (!condition()) await once(this.#events, 'durable', { signal: either });
+    } catch (error) {
+      signal.throwIfAborted();
+      throw error;
+    }
   }
 
   async #write(): Promise<void> {
@@ -193,8 +224,6 @@ export class LevelDatabase {
 }
 
 /** All rows of a LevelDB that a LevelDatabase or a LevelRestoreTarget has filled, in key order. */
-export async function* rowsOf(level: Level): AsyncGenerator<[key: Uint8Array, value: Uint8Array]> {
-  for await (const [key, value] of level.iterator({ gte: rowKey(new Uint8Array(0)), lt: ROWS_END })) {
-    yield [userKeyOf(key), value];
-  }
+export function rowsOf(level: Level): AsyncIterable<[key: Uint8Array, value: Uint8Array]> {
+  return level.iterator(rowsWithin(ALL_ROWS));
 }

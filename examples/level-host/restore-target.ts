@@ -1,7 +1,7 @@
 // A fresh LevelDB that a restore fills. Rows and the restore's checkpoint change in one synced batch: after a crash the restore goes on from there.
 
 import type { KeyRange, RestoreCheckpoint, RestoreOperation, RestoreTarget } from 'tidemark';
-import { metaKey, openLevel, rowKey, type Level } from './keys.js';
+import { metaKey, openLevel, rowKey, rowsWithin, type Level } from './keys.js';
 import { rowsOf } from './level-database.js';
 import { RowChanges } from './row-changes.js';
 
@@ -37,12 +37,12 @@ export class LevelRestoreTarget implements RestoreTarget {
     return stored && decodeCheckpoint(stored);
   }
 
-  async isEmpty({ begin, end }: KeyRange): Promise<boolean> {
-    const first = await this.#level.keys({ gte: rowKey(begin), lt: rowKey(end), limit: 1 }).all();
+  async isEmpty(range: KeyRange): Promise<boolean> {
+    const first = await this.#level.keys({ ...rowsWithin(range), limit: 1 }).all();
     return first.length === 0;
   }
 
-  rows(): AsyncGenerator<[key: Uint8Array, value: Uint8Array]> {
+  rows(): AsyncIterable<[key: Uint8Array, value: Uint8Array]> {
     return rowsOf(this.#level);
   }
 

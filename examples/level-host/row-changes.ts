@@ -1,7 +1,7 @@
 // Changes to the rows that are not written yet, on top of what LevelDB holds: a later change sees the earlier ones, and all of them are written
 // in one atomic batch. The database commits with it, the restore target applies with it.
 
-import { rowKey, userKeyOf, type Level, type LevelOperation } from './keys.js';
+import { rowKey, rowsWithin, type Level, type LevelOperation } from './keys.js';
 
 interface Row {
   readonly key: Uint8Array;
@@ -39,8 +39,7 @@ export class RowChanges {
       this.#rows.set(nameOf(begin), { key: begin, value: undefined, changed: true }); // just this one key
       return;
     }
-    for (const stored of await this.#level.keys({ gte: rowKey(begin), lt: rowKey(end) }).all()) {
-      const key = userKeyOf(stored);
+    for (const key of await this.#level.keys(rowsWithin({ begin, end })).all()) {
       this.#rows.set(nameOf(key), { key, value: undefined, changed: true });
     }
     const first = nameOf(begin);

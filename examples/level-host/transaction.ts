@@ -1,6 +1,7 @@
 // What a client of the database writes: changes that take effect together, in this order, at one version.
 
 import { MutationType, type Mutation } from 'tidemark';
+import { ALL_ROWS, rowKey } from './keys.js';
 
 export class Transaction {
   readonly #mutations: Mutation[] = [];
@@ -20,6 +21,7 @@ export class Transaction {
   /** begin inclusive, end exclusive. */
   clearRange(begin: Uint8Array, end: Uint8Array): this {
     if (Buffer.compare(begin, end) >= 0) throw new RangeError('clearRange: begin must be below end');
+    if (Buffer.compare(end, ALL_ROWS.end) > 0) throw new RangeError('clearRange: end must be 0xFF or below');
     return this.#push(MutationType.ClearRange, begin, end);
   }
 
@@ -29,7 +31,7 @@ export class Transaction {
   }
 
   #push(type: MutationType, param1: Uint8Array, param2: Uint8Array): this {
-    this.#mutations.push({ type, param1, param2 });
+    this.#mutations.push({ type, param1: rowKey(param1), param2 });
     return this;
   }
 }
