@@ -45,6 +45,11 @@ export interface ListedFile {
 export interface BackupContainer {
   /** Names the container: two adapters with the same URL show the same files. */
   readonly url: string;
+  /**
+   * True: what this container gives back is decrypted, although `properties/encryption_metadata` says that the files are encrypted. Set by the wrapper that holds
+   * the key; a container that stores files leaves it out.
+   */
+  readonly decrypts?: boolean;
   /** Makes the container; fine if it exists already. Called before anything is written. */
   create(): Promise<void>;
   exists(): Promise<boolean>;

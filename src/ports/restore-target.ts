@@ -24,6 +24,9 @@ export interface RestoreCheckpoint {
   readonly cursor?: string | undefined;
 }
 
+/** A part of a target: see `RestoreTarget.shard`. */
+export type RestoreShard = Pick<RestoreTarget, 'read' | 'apply' | 'checkpoint'>;
+
 /** Nobody else may write to the restored ranges while a restore runs. Calls come one at a time. */
 export interface RestoreTarget {
   /** Values of these keys, in the same order; undefined where there is none. Sees everything that was applied. Needed to evaluate atomic operations. */
@@ -34,4 +37,9 @@ export interface RestoreTarget {
   checkpoint(): Promise<RestoreCheckpoint | undefined>;
   /** Whether no key of the range has a value. What the target keeps for itself (its checkpoint) does not count. */
   isEmpty(range: KeyRange): Promise<boolean>;
+  /**
+   * Optional: lets a restore work on several key ranges at once. Gives a view of this target with a checkpoint of its own, kept under `name` (a short word) beside the target's:
+   * the same name gives the same checkpoint, after a restart too. Calls on one view come one at a time; those on different views overlap, and their keys are disjoint.
+   */
+  shard?(name: string): RestoreShard;
 }

@@ -23,7 +23,7 @@ import {
   parseJobMarker,
   parseNumberProperty,
 } from '../format/fdb/properties.js';
-import type { BackupContainer, ListedFile } from '../ports/backup-container.js';
+import type { BackupContainer } from '../ports/backup-container.js';
 import type { DescriptionProblem, LogFile } from './description.js';
 
 export interface SnapshotFile extends SnapshotFileDescriptor {
@@ -42,9 +42,10 @@ export interface ContainerProperties {
 }
 
 export interface CatalogListing {
+  /** Partitioned log files; those of the older format where there is no partitioned one. */
   readonly logFiles: readonly LogFile[];
-  /** Files of the older format, which this release does not read. */
-  readonly unpartitionedLogFiles: readonly ListedFile[];
+  /** Files of the older format beside partitioned ones: nothing reads them. */
+  readonly ignoredLogFiles: readonly LogFile[];
   readonly snapshots: readonly SnapshotFile[];
   readonly properties: ContainerProperties;
   /** Properties that could not be read and that nothing depends on. */
@@ -65,10 +66,11 @@ export async function listCatalog(container: BackupContainer, signal?: AbortSign
     if (file !== undefined) logFiles.push(file);
     if ((logFiles.length & 0x3ff) === 0) signal?.throwIfAborted();
   }
-  const unpartitionedLogFiles: ListedFile[] = [];
-  for await (const file of container.listFiles(UNPARTITIONED_LOG_FOLDER)) {
-    if (parseUnpartitionedLogFileName(file.name) !== undefined) unpartitionedLogFiles.push(file);
-    signal?.throwIfAborted();
+  const unpartitioned: LogFile[] = [];
+  for await (const { name, size } of container.listFiles(UNPARTITIONED_LOG_FOLDER)) {
+    const facts = parseUnpartitionedLogFileName(name);
+    if (facts !== undefined) unpartitioned.push({ ...facts, tag: 0, totalTags: 1, name, size, unpartitioned: true });
+    if ((unpartitioned.length & 0x3ff) === 0) signal?.throwIfAborted();
   }
   const snapshots: SnapshotFile[] = [];
   for await (const { name, size } of container.listFiles(SNAPSHOT_FOLDER)) {
@@ -76,17 +78,27 @@ export async function listCatalog(container: BackupContainer, signal?: AbortSign
     if (descriptor !== undefined) snapshots.push({ ...descriptor, name, size });
     signal?.throwIfAborted();
   }
-  return { logFiles, unpartitionedLogFiles, snapshots, properties, problems };
+  const older = logFiles.length === 0;
+  return {
+    logFiles: older ? unpartitioned : logFiles,
+    ignoredLogFiles: older ? [] : unpartitioned,
+    snapshots,
+    properties,
+    problems,
+  };
 }
 
-/** Names of all range files, which manifests refer to. */
-export async function listRangeFiles(container: BackupContainer, signal?: AbortSignal): Promise<ReadonlySet<string>> {
-  const names = new Set<string>();
-  for await (const { name } of container.listFiles(RANGE_FOLDER)) {
-    if (parseRangeFileName(name) !== undefined) names.add(name);
+/** All range files, which manifests refer to: name -> size in bytes. */
+export async function listRangeFiles(
+  container: BackupContainer,
+  signal?: AbortSignal,
+): Promise<ReadonlyMap<string, number>> {
+  const sizes = new Map<string, number>();
+  for await (const { name, size } of container.listFiles(RANGE_FOLDER)) {
+    if (parseRangeFileName(name) !== undefined) sizes.set(name, size);
     signal?.throwIfAborted();
   }
-  return names;
+  return sizes;
 }
 
 async function readProperties(

@@ -7,8 +7,11 @@ import { abortable } from '../core/abort.js';
 import type { Clock } from '../core/clock.js';
 import { systemClock } from '../core/clock.js';
 import { BackupError } from '../core/errors.js';
+import type { KeyRange } from '../core/key-range.js';
+import { NORMAL_KEYS } from '../core/key-range.js';
 import type { Version } from '../core/version.js';
 import { maxVersion } from '../core/version.js';
+import type { JobMarker } from '../format/fdb/properties.js';
 import { MUTATION_LOG_TYPE } from '../format/fdb/properties.js';
 import type { BackupContainer } from '../ports/backup-container.js';
 import type { CatalogListing, ContainerProperties } from './catalog.js';
@@ -37,8 +40,8 @@ export interface DescribeOptions {
 }
 
 /**
- * Throws FILE_NOT_FOUND if there is no container, CORRUPT_FILE if a property that everything depends on is damaged, UNSUPPORTED_FORMAT if `deep` is asked of a container
- * whose content cannot be read. Damaged data files are not thrown but reported.
+ * Throws FILE_NOT_FOUND if there is no container, CORRUPT_FILE if a property that everything depends on is damaged, ENCRYPTION_KEY_MISSING or UNSUPPORTED_FORMAT if
+ * `deep` is asked of a container whose content cannot be read. Damaged data files are not thrown but reported.
  */
 export async function describeBackup(
   container: BackupContainer,
@@ -52,12 +55,12 @@ export async function describeBackup(
 async function describe(container: BackupContainer, options: DescribeOptions): Promise<BackupDescription> {
   const { deep = false, signal, clock = systemClock } = options;
   const listing = await listCatalog(container, signal);
-  const unsupported = findUnsupported(listing);
+  const encrypted = listing.properties.encryption.enabled && container.decrypts !== true;
+  const unsupported = findUnsupported(listing, encrypted);
   const problems: DescriptionProblem[] = [...listing.problems];
   const corrupt = new Set<LogFile>();
   if (deep) {
-    if (unsupported !== undefined)
-      throw new BackupError('UNSUPPORTED_FORMAT', unsupported, { container: container.url });
+    if (unsupported !== undefined) throw unreadable(container.url, encrypted, unsupported);
     const found = await verifyLogFiles(container, listing.logFiles, { signal, clock, onProgress: options.onProgress });
     for (const { file, error } of found) {
       corrupt.add(file);
@@ -68,17 +71,19 @@ async function describe(container: BackupContainer, options: DescribeOptions): P
   const unreliableEnd = laterOf(listing.properties.unreliableEnd, expiredEnd);
   const coverage = analyzeLogs(listing.logFiles, unreliableEnd ?? 0n, corrupt);
   problems.push(...coverage.problems, ...checkMarks(listing, coverage, unreliableEnd, deep));
-  const encrypted = listing.properties.encryption.enabled;
   const found = await describeSnapshots(container, listing.snapshots, {
     complete: coverage.complete,
     unreliableEnd,
+    jobRanges: rangesOfJob(listing.properties.job),
     encrypted,
     signal,
   });
   problems.push(...found.problems);
   const log = usableLog(coverage.complete, found.snapshots);
-  const unread = logType(listing) === 'unpartitioned' || logType(listing) === 'range-partitioned';
-  const windows = unread ? [] : restorableWindows(listing.properties, coverage.complete, found.snapshots);
+  const windows =
+    logType(listing) === 'range-partitioned'
+      ? []
+      : restorableWindows(listing.properties, coverage.complete, found.snapshots);
   const window = mainWindow(windows, log);
   return {
     url: container.url,
@@ -86,6 +91,7 @@ async function describe(container: BackupContainer, options: DescribeOptions): P
     logType: logType(listing),
     unsupported,
     encryption: listing.properties.encryption,
+    encrypted,
     job: listing.properties.job,
     tags: coverage.tags,
     stretches: coverage.stretches,
@@ -108,22 +114,32 @@ async function describe(container: BackupContainer, options: DescribeOptions): P
   };
 }
 
+/** What a job backs up; undefined if no job is known. */
+export function rangesOfJob(job: JobMarker | undefined): readonly KeyRange[] | undefined {
+  return job?.ranges.length === 0 ? [NORMAL_KEYS] : job?.ranges;
+}
+
 function laterOf(a: Version | undefined, b: Version | undefined): Version | undefined {
   return a === undefined ? b : b === undefined ? a : maxVersion(a, b);
 }
 
-function logType({ logFiles, unpartitionedLogFiles, properties }: CatalogListing): BackupDescription['logType'] {
-  if (logFiles.length > 0) return 'partitioned';
-  if (unpartitionedLogFiles.length > 0) return 'unpartitioned';
+function logType({ logFiles, properties }: CatalogListing): BackupDescription['logType'] {
+  if (logFiles.length > 0) return logFiles[0]?.unpartitioned === true ? 'unpartitioned' : 'partitioned';
   return properties.mutationLogType === BigInt(MUTATION_LOG_TYPE.rangePartitioned) ? 'range-partitioned' : 'none';
 }
 
-function findUnsupported(listing: CatalogListing): string | undefined {
-  if (listing.properties.encryption.enabled) return 'the container is encrypted, which this release does not read';
-  const type = logType(listing);
-  if (type === 'unpartitioned' || type === 'range-partitioned')
-    return `the container holds ${type} logs, which this release does not read`;
+function findUnsupported(listing: CatalogListing, encrypted: boolean): string | undefined {
+  if (encrypted) return 'the container is encrypted, and it was opened without its key';
+  if (logType(listing) === 'range-partitioned')
+    return 'the container holds range-partitioned logs, which this release does not read';
   return undefined;
+}
+
+/** What to throw where the content is needed. */
+export function unreadable(url: string, encrypted: boolean, reason: string): BackupError {
+  return new BackupError(encrypted ? 'ENCRYPTION_KEY_MISSING' : 'UNSUPPORTED_FORMAT', `${url}: ${reason}`, {
+    container: url,
+  });
 }
 
 /** What the container says of itself against what its files show. */
@@ -134,8 +150,8 @@ function checkMarks(
   deep: boolean,
 ): DescriptionProblem[] {
   const problems: DescriptionProblem[] = [];
-  if (listing.logFiles.length > 0 && listing.unpartitionedLogFiles.length > 0) {
-    const message = `${listing.unpartitionedLogFiles.length} unpartitioned log files beside the partitioned ones are ignored`;
+  if (listing.ignoredLogFiles.length > 0) {
+    const message = `${listing.ignoredLogFiles.length} unpartitioned log files beside the partitioned ones are ignored`;
     problems.push({ kind: 'ignored', message });
   }
   const { logBegin, logEnd } = listing.properties;
@@ -204,7 +220,7 @@ function whyNothing(
   const { job } = properties;
   if (snapshots.length > 0)
     return `no snapshot is usable; the last one: ${snapshots.at(-1)?.reason ?? 'its log is not read'}`;
-  if (coverage.tags.length === 0) return 'the container holds neither a snapshot nor a partitioned log file';
+  if (coverage.tags.length === 0) return 'the container holds neither a snapshot nor a log file';
   if (job === undefined)
     return 'the container holds no snapshot, and nothing says that its log begins with an empty database';
   if (!job.logOnly) return 'the container holds no snapshot yet, and its job is not log-only';

@@ -1,11 +1,15 @@
 // What is in a container, as describe() finds it: plain data, for people, for renderCoverage and for the plan of a restore.
 
+import type { KeyRange } from '../core/key-range.js';
 import type { Version } from '../core/version.js';
 import type { ListedLogFile } from '../format/fdb/names.js';
 import type { EncryptionMetadata, JobMarker } from '../format/fdb/properties.js';
 
-/** A partitioned log file. */
-export type LogFile = ListedLogFile;
+/** A log file. One of the older, unpartitioned format is the file of tag 0 of 1. */
+export interface LogFile extends ListedLogFile {
+  /** There, and true, for a file of the older format (`logs/`), whose records are framed in another way. */
+  readonly unpartitioned?: true;
+}
 
 /** begin inclusive, end exclusive */
 export interface VersionRange {
@@ -54,11 +58,19 @@ export interface SnapshotDescription {
   readonly endVersion: Version;
   /** As its name says. */
   readonly totalBytes: number;
-  /** Its range files exist, and there is a gapless log from beginVersion to endVersion unless those are the same. */
+  /** How many range files its manifest names; undefined when the manifest could not be read. */
+  readonly files: number | undefined;
+  /** The keys that its range files cover: sorted, neither overlapping nor touching. Undefined when the manifest could not be read, or is an old one that does not say. */
+  readonly ranges: readonly KeyRange[] | undefined;
+  /** Keys of the job that none of its range files covers. A container without a job's marker does not say what should be there: empty then. */
+  readonly missing: readonly KeyRange[];
+  /** Its range files exist, and there is a gapless log from beginVersion to endVersion unless those are the same: the keys in `ranges` can be restored from it. */
+  readonly usable: boolean;
+  /** Usable, and nothing of the job is missing. */
   readonly restorable: boolean;
-  /** Why not; undefined when it is. */
+  /** Why it is not restorable; undefined when it is. */
   readonly reason: string | undefined;
-  /** False: only the name was looked at, because the manifest is encrypted. */
+  /** False: only the name was looked at, because the manifest is encrypted and there is no key. */
   readonly manifestChecked: boolean;
 }
 
@@ -94,9 +106,11 @@ export interface BackupDescription {
   readonly deep: boolean;
   /** `none`: there is no log file. */
   readonly logType: 'none' | 'partitioned' | 'unpartitioned' | 'range-partitioned';
-  /** Why this release cannot read the content of the container (UNSUPPORTED_FORMAT); undefined when it can. */
+  /** Why the content of the container cannot be read; undefined when it can. A restore then fails with ENCRYPTION_KEY_MISSING if `encrypted`, else with UNSUPPORTED_FORMAT. */
   readonly unsupported: string | undefined;
   readonly encryption: EncryptionMetadata;
+  /** The files are encrypted, and the container was opened without their key. */
+  readonly encrypted: boolean;
   /** The job that wrote the container; undefined when Tidemark did not. */
   readonly job: JobMarker | undefined;
   /** By totalTags, then tag. */

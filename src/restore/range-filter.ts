@@ -47,3 +47,21 @@ export function intersectRangeSets(a: readonly KeyRange[], b: readonly KeyRange[
     filter.clip(range.begin, range.end, (begin, end) => result.push({ begin, end }));
   return result;
 }
+
+/** The keys of `a` that are not in `b`. */
+export function subtractRangeSets(a: readonly KeyRange[], b: readonly KeyRange[]): KeyRange[] {
+  const holes = coalesceRanges(b);
+  const result: KeyRange[] = [];
+  let next = 0;
+  for (const { begin, end } of coalesceRanges(a)) {
+    let from = begin;
+    while (next < holes.length && compareBytes(holes[next]!.end, begin) <= 0) next++;
+    for (let i = next; i < holes.length && compareBytes(holes[i]!.begin, end) < 0; i++) {
+      const hole = holes[i]!;
+      if (compareBytes(from, hole.begin) < 0) result.push({ begin: from, end: hole.begin });
+      from = hole.end;
+    }
+    if (compareBytes(from, end) < 0) result.push({ begin: from, end });
+  }
+  return result;
+}

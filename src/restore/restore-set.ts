@@ -5,7 +5,7 @@ import type { Version } from '../core/version.js';
 import { checkVersion } from '../core/check-version.js';
 import { logRouterTag, maxVersion, minVersion } from '../core/version.js';
 import type { BackupContainer } from '../ports/backup-container.js';
-import { describeBackup } from './describe.js';
+import { describeBackup, unreadable } from './describe.js';
 import type {
   BackupDescription,
   LogFile,
@@ -65,7 +65,7 @@ export function planRestoreSet(description: BackupDescription, options: RestoreS
   const { version, baseline } = options;
   checkVersion(version, 'version');
   if (description.unsupported !== undefined) {
-    throw new BackupError('UNSUPPORTED_FORMAT', description.unsupported, { container: description.url });
+    throw unreadable(description.url, description.encrypted, description.unsupported);
   }
   if (baseline !== 'empty')
     refuse(

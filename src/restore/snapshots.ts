@@ -1,13 +1,16 @@
 // Which snapshots of a container could start a restore, and why the others could not.
 
 import { BackupError } from '../core/errors.js';
+import type { KeyRange } from '../core/key-range.js';
+import { formatRange } from '../core/key-range.js';
 import type { Version } from '../core/version.js';
-import { MAX_MANIFEST_BYTES, parseSnapshotManifest } from '../format/fdb/snapshot-manifest.js';
 import type { BackupContainer } from '../ports/backup-container.js';
 import type { SnapshotFile } from './catalog.js';
-import { listRangeFiles, readSmallFile } from './catalog.js';
+import { listRangeFiles } from './catalog.js';
 import type { DescriptionProblem, SnapshotDescription, VersionRange } from './description.js';
 import { compareVersions } from './log-coverage.js';
+import { subtractRangeSets } from './range-filter.js';
+import { readSnapshotFiles } from './snapshot-files.js';
 import { rangeHolding } from './version-ranges.js';
 
 export interface SnapshotFindings {
@@ -20,6 +23,8 @@ export interface DescribeSnapshotsOptions {
   readonly complete: readonly VersionRange[];
   /** Exclusive: below it an expiry is deleting, or has deleted. */
   readonly unreliableEnd: Version | undefined;
+  /** What the job backs up; undefined: nothing says so, and a snapshot is as large as it is. */
+  readonly jobRanges: readonly KeyRange[] | undefined;
   /** True: manifests cannot be read, so only the names count. */
   readonly encrypted: boolean;
   readonly signal: AbortSignal | undefined;
@@ -28,55 +33,82 @@ export interface DescribeSnapshotsOptions {
 export async function describeSnapshots(
   container: BackupContainer,
   files: readonly SnapshotFile[],
-  { complete, unreliableEnd, encrypted, signal }: DescribeSnapshotsOptions,
+  options: DescribeSnapshotsOptions,
 ): Promise<SnapshotFindings> {
+  const { encrypted, signal } = options;
   const snapshots: SnapshotDescription[] = [];
   const problems: DescriptionProblem[] = [];
-  const rangeFiles = encrypted || files.length === 0 ? new Set<string>() : await listRangeFiles(container, signal);
+  const sizes = encrypted || files.length === 0 ? new Map<string, number>() : await listRangeFiles(container, signal);
   const sorted = [...files].sort(
     (a, b) => compareVersions(a.beginVersion, b.beginVersion) || compareVersions(a.endVersion, b.endVersion),
   );
   for (const file of sorted) {
     signal?.throwIfAborted();
-    const { name, beginVersion, endVersion, totalBytes } = file;
-    let reason = file.kind === 'bulk' ? 'it is a bulk dump, which this release does not read' : undefined;
-    if (reason === undefined && !encrypted) reason = await checkManifest(container, file, rangeFiles);
-    if (reason !== undefined) problems.push({ kind: 'snapshot', message: `snapshot ${name}: ${reason}`, file: name });
-    if (unreliableEnd !== undefined && beginVersion < unreliableEnd)
-      reason ??= `versions below ${unreliableEnd} are expired, or being expired`;
-    reason ??= checkLog(file, complete);
-    snapshots.push({
-      name,
-      beginVersion,
-      endVersion,
-      totalBytes,
-      restorable: reason === undefined,
-      reason,
-      manifestChecked: !encrypted,
-    });
+    const found = encrypted ? UNREAD : await inspect(container, file, sizes);
+    const { name } = file;
+    if (found.damage !== undefined)
+      problems.push({ kind: 'snapshot', message: `snapshot ${name}: ${found.damage}`, file: name });
+    snapshots.push(judge(file, found, options));
   }
   return { snapshots, problems };
 }
 
-async function checkManifest(
+/** What a manifest and a look at its files show. */
+interface Inspected {
+  readonly files: number | undefined;
+  readonly ranges: readonly KeyRange[] | undefined;
+  /** Why it cannot be used at all, whatever the log. */
+  readonly damage: string | undefined;
+}
+
+const UNREAD: Inspected = { files: undefined, ranges: undefined, damage: undefined };
+
+async function inspect(
   container: BackupContainer,
   file: SnapshotFile,
-  rangeFiles: ReadonlySet<string>,
-): Promise<string | undefined> {
+  sizes: ReadonlyMap<string, number>,
+): Promise<Inspected> {
+  if (file.kind === 'bulk') return { ...UNREAD, damage: 'it is a bulk dump, which this release does not read' };
   try {
-    const bytes = await readSmallFile(container, file.name, MAX_MANIFEST_BYTES);
-    if (bytes === undefined) return 'its manifest was deleted meanwhile';
-    const manifest = parseSnapshotManifest(bytes, file.name);
-    if (manifest.beginVersion !== file.beginVersion || manifest.endVersion !== file.endVersion)
-      return 'its manifest names other versions than its name';
-    const missing = manifest.files.filter((name) => !rangeFiles.has(name));
-    return missing.length === 0
-      ? undefined
-      : `${missing.length} of its ${manifest.files.length} range files are missing, the first is ${missing[0]}`;
+    const { files, ranges } = await readSnapshotFiles(container, file, sizes);
+    if (files.length === 0) return { files: 0, ranges, damage: 'its manifest names no range file' };
+    return { files: files.length, ranges, damage: undefined };
   } catch (error) {
-    if (BackupError.is(error, 'CORRUPT_FILE')) return error.message;
+    if (BackupError.is(error, 'CORRUPT_FILE') || BackupError.is(error, 'FILE_NOT_FOUND'))
+      return { ...UNREAD, damage: error.message };
     throw error;
   }
+}
+
+function judge(
+  file: SnapshotFile,
+  { files, ranges, damage }: Inspected,
+  { complete, unreliableEnd, jobRanges, encrypted }: DescribeSnapshotsOptions,
+): SnapshotDescription {
+  const { name, beginVersion, endVersion, totalBytes } = file;
+  let reason = damage;
+  if (unreliableEnd !== undefined && beginVersion < unreliableEnd)
+    reason ??= `versions below ${unreliableEnd} are expired, or being expired`;
+  reason ??= checkLog(file, complete);
+  const usable = reason === undefined;
+  const missing = ranges === undefined || jobRanges === undefined ? [] : subtractRangeSets(jobRanges, ranges);
+  if (missing[0] !== undefined) {
+    const more = missing.length > 1 ? ` (and ${missing.length - 1} more ranges)` : '';
+    reason ??= `none of its range files covers ${formatRange(missing[0])}${more}, which its job backs up`;
+  }
+  return {
+    name,
+    beginVersion,
+    endVersion,
+    totalBytes,
+    files,
+    ranges,
+    missing,
+    usable,
+    restorable: reason === undefined,
+    reason,
+    manifestChecked: !encrypted,
+  };
 }
 
 /** A snapshot of a single version needs no log; any other the log from its begin to its end, both included. */

@@ -1,7 +1,7 @@
 // A restore target in memory: for tests and simulations, and the shortest complete example of the port.
 
 import type { KeyRange } from '../core/key-range.js';
-import type { RestoreCheckpoint, RestoreOperation, RestoreTarget } from '../ports/restore-target.js';
+import type { RestoreCheckpoint, RestoreOperation, RestoreShard, RestoreTarget } from '../ports/restore-target.js';
 
 export interface MemoryRow {
   readonly key: Uint8Array;
@@ -22,7 +22,8 @@ export class MemoryRestoreTarget implements RestoreTarget {
   readonly #keys: string[] = [];
   readonly #values = new Map<string, Uint8Array>();
   readonly #options: MemoryRestoreTargetOptions;
-  #checkpoint: RestoreCheckpoint | undefined;
+  /** By the shard's name; '' is the target's own. */
+  readonly #checkpoints = new Map<string, RestoreCheckpoint>();
   #applies = 0;
 
   constructor(options: MemoryRestoreTargetOptions = {}) {
@@ -61,19 +62,31 @@ export class MemoryRestoreTarget implements RestoreTarget {
     return Promise.resolve(keys.map((key) => this.get(key)));
   }
 
-  async apply(operations: readonly RestoreOperation[], checkpoint: RestoreCheckpoint): Promise<void> {
+  apply(operations: readonly RestoreOperation[], checkpoint: RestoreCheckpoint): Promise<void> {
+    return this.#apply('', operations, checkpoint);
+  }
+
+  async #apply(name: string, operations: readonly RestoreOperation[], checkpoint: RestoreCheckpoint): Promise<void> {
     await this.#options.beforeApply?.(operations, checkpoint);
     for (const operation of operations) {
       if (operation.type === 'set') this.put(operation.key, operation.value);
       else this.#clear(text(operation.begin), text(operation.end));
     }
-    this.#checkpoint = { ...checkpoint };
+    this.#checkpoints.set(name, { ...checkpoint });
     this.#applies++;
     await this.#options.afterApply?.(checkpoint);
   }
 
   checkpoint(): Promise<RestoreCheckpoint | undefined> {
-    return Promise.resolve(this.#checkpoint);
+    return Promise.resolve(this.#checkpoints.get(''));
+  }
+
+  shard(name: string): RestoreShard {
+    return {
+      read: (keys) => this.read(keys),
+      apply: (operations, checkpoint) => this.#apply(name, operations, checkpoint),
+      checkpoint: () => Promise.resolve(this.#checkpoints.get(name)),
+    };
   }
 
   isEmpty(range: KeyRange): Promise<boolean> {

@@ -410,7 +410,7 @@ describe('what restore refuses', () => {
     );
     await expect(
       restore({ ...full, container, target: new MemoryRestoreTarget(), version: 50n }),
-    ).rejects.toMatchObject({ code: 'UNSUPPORTED_FORMAT' });
+    ).rejects.toMatchObject({ code: 'ENCRYPTION_KEY_MISSING' });
   });
 
   it.each<[string, Partial<RestoreOptions>]>([

@@ -1,0 +1,92 @@
+// The range files of one snapshot, as its manifest names them: which keys each covers, at which version.
+
+import { compareBytes } from '../core/bytes.js';
+import { BackupError } from '../core/errors.js';
+import type { KeyRange } from '../core/key-range.js';
+import { coalesceRanges, formatRange } from '../core/key-range.js';
+import type { Version } from '../core/version.js';
+import { parseRangeFileName } from '../format/fdb/names.js';
+import { MAX_MANIFEST_BYTES, parseSnapshotManifest } from '../format/fdb/snapshot-manifest.js';
+import type { BackupContainer } from '../ports/backup-container.js';
+import type { SnapshotFile } from './catalog.js';
+import { readSmallFile } from './catalog.js';
+
+/** A file with rows of a key range, all read at one version. */
+export interface RangeFile {
+  readonly name: string;
+  /** Bytes. */
+  readonly size: number;
+  readonly version: Version;
+  readonly blockSize: number;
+  /** The keys that it covers; undefined: the manifest is an old one, and only the file itself knows. */
+  readonly range: KeyRange | undefined;
+}
+
+export interface SnapshotFiles {
+  /** In the order of their keys; in the manifest's order where it does not give the keys. */
+  readonly files: readonly RangeFile[];
+  /** What they cover together, joined; undefined when the manifest does not say. */
+  readonly ranges: readonly KeyRange[] | undefined;
+}
+
+/**
+ * Reads a manifest and holds it against the files that are there (`sizes`: name -> bytes). Throws FILE_NOT_FOUND if the manifest or one of its files is gone, CORRUPT_FILE if it is
+ * no manifest, contradicts its own name, or names files whose keys overlap.
+ */
+export async function readSnapshotFiles(
+  container: BackupContainer,
+  snapshot: SnapshotFile,
+  sizes: ReadonlyMap<string, number>,
+): Promise<SnapshotFiles> {
+  const { name } = snapshot;
+  const bytes = await readSmallFile(container, name, MAX_MANIFEST_BYTES);
+  if (bytes === undefined)
+    throw new BackupError('FILE_NOT_FOUND', 'its manifest was deleted meanwhile', { file: name });
+  const manifest = parseSnapshotManifest(bytes, name);
+  if (manifest.beginVersion !== snapshot.beginVersion || manifest.endVersion !== snapshot.endVersion)
+    refuse(name, 'its manifest names other versions than its name');
+  checkMissing(manifest.files, sizes);
+  const files: RangeFile[] = [];
+  let known = true;
+  for (const file of manifest.files) {
+    const facts = parseRangeFileName(file);
+    if (facts === undefined) return refuse(name, `it names ${file}, which is no range file`);
+    const { version, blockSize } = facts;
+    if (version < snapshot.beginVersion || version > snapshot.endVersion)
+      refuse(name, `it names ${file}, whose version lies outside of its own`);
+    const range = manifest.keyRanges.get(file);
+    known &&= range !== undefined;
+    files.push({ name: file, size: sizes.get(file) as number, version, blockSize, range });
+  }
+  if (!known) return { files, ranges: undefined };
+  return { files: inKeyOrder(name, files), ranges: coalesceRanges(files.map((file) => file.range as KeyRange)) };
+}
+
+function checkMissing(files: readonly string[], sizes: ReadonlyMap<string, number>): void {
+  const missing = files.filter((file) => !sizes.has(file));
+  if (missing.length === 0) return;
+  throw new BackupError(
+    'FILE_NOT_FOUND',
+    `${missing.length} of its ${files.length} range files are missing, the first is ${missing[0]}`,
+    { file: missing[0] },
+  );
+}
+
+/** Every file with a range. CORRUPT_FILE if two of them share a key: which one's version would count? */
+export function inKeyOrder(manifest: string, files: readonly RangeFile[]): RangeFile[] {
+  const sorted = files
+    .map((file) => ({ file, range: file.range as KeyRange }))
+    .sort((a, b) => compareBytes(a.range.begin, b.range.begin) || compareBytes(a.range.end, b.range.end));
+  sorted.forEach(({ file, range }, i) => {
+    if (compareBytes(range.begin, range.end) > 0)
+      refuse(manifest, `${file.name} has the keys ${formatRange(range)}, which end before they begin`);
+    const next = sorted[i + 1];
+    if (next !== undefined && compareBytes(next.range.begin, range.end) < 0)
+      refuse(manifest, `${file.name} and ${next.file.name} overlap: both have "${formatRange(next.range)}"`);
+  });
+  return sorted.map(({ file }) => file);
+}
+
+function refuse(file: string, what: string): never {
+  throw new BackupError('CORRUPT_FILE', what, { file, offset: 0 });
+}
