@@ -45,7 +45,7 @@ export class DocumentProgressStore implements ProgressStore {
       const { content, revision, untilLeaseEnds } = await this.#read();
       if (content.values.get(key) !== wanted) return;
       // Not missed: a change since the read has another revision already. But the end of a lease changes nothing by itself.
-      const soon = untilLeaseEnds === undefined ? [] : [AbortSignal.timeout(untilLeaseEnds)];
+      const soon = untilLeaseEnds === undefined ? [] : [AbortSignal.timeout(Math.ceil(untilLeaseEnds))];
       try {
         await this.#document.changed(revision, AbortSignal.any([signal, ...soon]));
       } catch (error) {
@@ -55,7 +55,9 @@ export class DocumentProgressStore implements ProgressStore {
   }
 
   async acquireLease({ key, value, ttl }: LeaseRequest): Promise<Lease | undefined> {
-    if (!key.startsWith(LEASE_PREFIX)) throw new BackupError('INVALID_OPTION', `${key} is no lease's key`);
+    if (!key.startsWith(LEASE_PREFIX) || key === LEASE_PREFIX || !Number.isSafeInteger(ttl) || ttl < 1) {
+      throw new BackupError('INVALID_OPTION', `not a lease: key ${JSON.stringify(key)}, ttl ${ttl}`);
+    }
     const id = randomUUID();
     const base64 = Buffer.from(value).toString('base64');
     const acquired = await this.#update(({ values, leases }, time) => {

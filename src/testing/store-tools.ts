@@ -1,6 +1,7 @@
 // What the cases of the progress store suite share.
 
 import { utf8 } from '../core/bytes.js';
+import { systemClock } from '../core/clock.js';
 import type { ProgressStore, ProgressTransaction } from '../ports/progress-store.js';
 
 export interface StoreSuiteSize {
@@ -8,7 +9,16 @@ export interface StoreSuiteSize {
   readonly increments: number;
 }
 
-export type StoreCheck = (client: () => Promise<ProgressStore>, size: StoreSuiteSize) => Promise<void>;
+/** The time by which leases end. */
+export interface StoreTime {
+  /** ms: a lease of this length lives for some calls, and ends soon. */
+  readonly ttl: number;
+  /** The time is the machine's: it passes while a case runs. */
+  readonly isReal: boolean;
+  pass(ms: number): Promise<void>;
+}
+
+export type StoreCheck = (client: () => Promise<ProgressStore>, size: StoreSuiteSize, time: StoreTime) => Promise<void>;
 
 export type StoreCase = readonly [name: string, check: StoreCheck];
 
@@ -39,4 +49,10 @@ export function increment(store: ProgressStore, key: string): Promise<void> {
   return store.transact(async (tx) => {
     tx.set(key, utf8(String(Number((await readIn(tx, key)) ?? '0') + 1)));
   });
+}
+
+/** Some turns of the event loop later, so that other transactions get in between. */
+export async function later<T>(value: T): Promise<T> {
+  for (let i = 0; i < 10; i++) await systemClock.yieldToHost();
+  return value;
 }

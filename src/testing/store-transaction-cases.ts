@@ -2,10 +2,9 @@
 
 import assert from 'node:assert/strict';
 import { utf8 } from '../core/bytes.js';
-import { systemClock } from '../core/clock.js';
 import type { ProgressStore } from '../ports/progress-store.js';
 import type { StoreCase } from './store-tools.js';
-import { increment, rangeIn, read, readIn, write } from './store-tools.js';
+import { increment, later, rangeIn, read, readIn, write } from './store-tools.js';
 
 /** How often a case that depends on how transactions happen to overlap is repeated. */
 const ROUNDS = 10;
@@ -291,10 +290,4 @@ async function claimIfNobodyHas(store: ProgressStore, prefix: string, self: numb
     await later(undefined);
     if (claims.length === 0) tx.set(`${prefix}${self}`, utf8('mine'));
   });
-}
-
-/** Some turns of the event loop later, so that other transactions get in between. */
-async function later<T>(value: T): Promise<T> {
-  for (let i = 0; i < 10; i++) await systemClock.yieldToHost();
-  return value;
 }
