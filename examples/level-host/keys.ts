@@ -6,14 +6,7 @@
 //   FF p<epoch u32><tag u32>           how far a tag's log has been popped
 //   FF l<epoch u32><tag u32><version>  one page of a tag's log; the version is the last one in the page
 
-import { ClassicLevel } from 'classic-level';
 import type { KeyRange, Version } from 'tidemark';
-
-export type Level = ClassicLevel<Uint8Array, Uint8Array>;
-
-export type LevelOperation =
-  | { readonly type: 'put'; readonly key: Uint8Array; readonly value: Uint8Array }
-  | { readonly type: 'del'; readonly key: Uint8Array };
 
 const OWN = 0xff;
 const META = 0x6d;
@@ -25,12 +18,6 @@ const ROWS_END = Uint8Array.of(OWN);
 /** Every row. */
 export const ALL_ROWS: KeyRange = { begin: new Uint8Array(0), end: ROWS_END };
 
-export async function openLevel(location: string): Promise<Level> {
-  const level = new ClassicLevel<Uint8Array, Uint8Array>(location, { keyEncoding: 'view', valueEncoding: 'view' });
-  await level.open();
-  return level;
-}
-
 /** The key as it is; throws for one that no row can have. */
 export function rowKey(key: Uint8Array): Uint8Array {
   if (key[0] === OWN) throw new RangeError('Keys from 0xFF on are not for rows');
@@ -40,6 +27,12 @@ export function rowKey(key: Uint8Array): Uint8Array {
 /** The rows in a range of keys, as options of an iterator. */
 export function rowsWithin({ begin, end }: KeyRange): { readonly gte: Uint8Array; readonly lt: Uint8Array } {
   return { gte: begin, lt: Buffer.compare(end, ROWS_END) > 0 ? ROWS_END : end };
+}
+
+/** The key, when it is the only one that the range can hold. */
+export function oneKeyOf({ begin, end }: KeyRange): Uint8Array | undefined {
+  const isOne = end.length === begin.length + 1 && end.at(-1) === 0 && Buffer.compare(begin, end.subarray(0, -1)) === 0;
+  return isOne ? begin : undefined;
 }
 
 export function metaKey(name: string): Uint8Array {

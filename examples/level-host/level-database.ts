@@ -7,7 +7,8 @@ import { EventEmitter, once } from 'node:events';
 import { systemRandom, type KeyRange, type Mutation, type Random, type Version } from 'tidemark';
 import { CommitLog, type LogStretch } from './commit-log.js';
 import { applyMutation, keysToRead } from './evaluate.js';
-import { ALL_ROWS, decodeVersion, encodeVersion, metaKey, openLevel, rowKey, rowsWithin, type Level } from './keys.js';
+import { ALL_ROWS, decodeVersion, encodeVersion, metaKey, rowKey, rowsWithin } from './keys.js';
+import { openLevel, writeSynced, type Level } from './level.js';
 import { RowChanges } from './row-changes.js';
 import { DURABLE_VERSION, RowsView } from './rows-view.js';
 import type { Transaction } from './transaction.js';
@@ -211,7 +212,7 @@ export class LevelDatabase {
     }
     if (group.length === 0) version = this.#nextVersion(version);
     const progress = { type: 'put', key: DURABLE_VERSION, value: encodeVersion(version) } as const;
-    await this.#level.batch([...changes.operations(), ...this.#log.takePages(), progress], { sync: true });
+    await writeSynced(this.#level, [...changes.operations(), ...this.#log.takePages(), progress]);
     this.#durableVersion = version;
     this.#events.emit('durable');
     return versions;

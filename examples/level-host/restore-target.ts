@@ -1,9 +1,10 @@
 // A fresh LevelDB that a restore fills. Rows and the restore's checkpoint change in one synced batch: after a crash the restore goes on from there.
 
-import type { KeyRange, RestoreCheckpoint, RestoreOperation, RestoreTarget } from 'tidemark';
-import { metaKey, openLevel, rowKey, rowsWithin, type Level } from './keys.js';
-import { rowsOf } from './level-database.js';
+import type { KeyRange, RestoreCheckpoint, RestoreOperation, RestoreShard, RestoreTarget } from 'tidemark';
+import { metaKey, oneKeyOf, rowKey, rowsWithin } from './keys.js';
 import { RowChanges } from './row-changes.js';
+import { openLevel, writeSynced, type Level, type LevelOperation } from './level.js';
+import { rowsOf } from './level-database.js';
 
 const CHECKPOINT = metaKey('restore-checkpoint');
 
@@ -22,24 +23,54 @@ export class LevelRestoreTarget implements RestoreTarget {
     return this.#level.getMany(keys.map(rowKey));
   }
 
-  async apply(operations: readonly RestoreOperation[], checkpoint: RestoreCheckpoint): Promise<void> {
-    const changes = new RowChanges(this.#level);
-    for (const operation of operations) {
-      if (operation.type === 'set') changes.set(operation.key, operation.value);
-      else await changes.clear(operation.begin, operation.end);
-    }
-    const progress = { type: 'put', key: CHECKPOINT, value: encodeCheckpoint(checkpoint) } as const;
-    await this.#level.batch([...changes.operations(), progress], { sync: true });
+  apply(operations: readonly RestoreOperation[], checkpoint: RestoreCheckpoint): Promise<void> {
+    return this.#apply(operations, checkpoint, CHECKPOINT);
   }
 
-  async checkpoint(): Promise<RestoreCheckpoint | undefined> {
-    const stored = await this.#level.get(CHECKPOINT);
-    return stored && decodeCheckpoint(stored);
+  checkpoint(): Promise<RestoreCheckpoint | undefined> {
+    return this.#checkpoint(CHECKPOINT);
+  }
+
+  /** LevelDB is one, however many write to it: a shard is only a checkpoint of its own. */
+  shard(name: string): RestoreShard {
+    const key = metaKey(`restore-checkpoint/${name}`);
+    return {
+      read: (keys) => this.read(keys),
+      apply: (operations, checkpoint) => this.#apply(operations, checkpoint, key),
+      checkpoint: () => this.#checkpoint(key),
+    };
   }
 
   async isEmpty(range: KeyRange): Promise<boolean> {
     const first = await this.#level.keys({ ...rowsWithin(range), limit: 1 }).all();
     return first.length === 0;
+  }
+
+  async #apply(
+    operations: readonly RestoreOperation[],
+    checkpoint: RestoreCheckpoint,
+    checkpointKey: Uint8Array,
+  ): Promise<void> {
+    const changes = operations.some(isRangeClear)
+      ? await this.#evaluate(operations)
+      : operations.map((operation) => changeOf(operation));
+    const progress = { type: 'put', key: checkpointKey, value: encodeCheckpoint(checkpoint) } as const;
+    await writeSynced(this.#level, [...changes, progress]);
+  }
+
+  async #checkpoint(key: Uint8Array): Promise<RestoreCheckpoint | undefined> {
+    const stored = await this.#level.get(key);
+    return stored && decodeCheckpoint(stored);
+  }
+
+  /** LevelDB cannot delete a range: every key in it is deleted, those that are stored and those that the batch itself has set before. */
+  async #evaluate(operations: readonly RestoreOperation[]): Promise<LevelOperation[]> {
+    const changes = new RowChanges(this.#level);
+    for (const operation of operations) {
+      if (operation.type === 'set') changes.set(operation.key, operation.value);
+      else await changes.clear(operation.begin, operation.end);
+    }
+    return changes.operations();
   }
 
   rows(): AsyncIterable<[key: Uint8Array, value: Uint8Array]> {
@@ -49,6 +80,17 @@ export class LevelRestoreTarget implements RestoreTarget {
   close(): Promise<void> {
     return this.#level.close();
   }
+}
+
+function isRangeClear(operation: RestoreOperation): boolean {
+  return operation.type === 'clear' && oneKeyOf(operation) === undefined;
+}
+
+/** Not for a clear of a range. */
+function changeOf(operation: RestoreOperation): LevelOperation {
+  return operation.type === 'set'
+    ? { type: 'put', key: rowKey(operation.key), value: operation.value }
+    : { type: 'del', key: rowKey(operation.begin) };
 }
 
 function encodeCheckpoint(checkpoint: RestoreCheckpoint): Uint8Array {

@@ -1,7 +1,8 @@
 // Changes to the rows that are not written yet, on top of what LevelDB holds: a later change sees the earlier ones, and all of them are written
 // in one atomic batch. The database commits with it, the restore target applies with it.
 
-import { rowKey, rowsWithin, type Level, type LevelOperation } from './keys.js';
+import { oneKeyOf, rowKey, rowsWithin } from './keys.js';
+import type { Level, LevelOperation } from './level.js';
 
 interface Row {
   readonly key: Uint8Array;
@@ -35,8 +36,9 @@ export class RowChanges {
 
   /** begin inclusive, end exclusive. LevelDB cannot delete a range: every key in it is deleted. */
   async clear(begin: Uint8Array, end: Uint8Array): Promise<void> {
-    if (end.length === begin.length + 1 && end.at(-1) === 0 && Buffer.compare(begin, end.subarray(0, -1)) === 0) {
-      this.#rows.set(nameOf(begin), { key: begin, value: undefined, changed: true }); // just this one key
+    const oneKey = oneKeyOf({ begin, end });
+    if (oneKey !== undefined) {
+      this.#rows.set(nameOf(oneKey), { key: oneKey, value: undefined, changed: true });
       return;
     }
     for (const key of await this.#level.keys(rowsWithin({ begin, end })).all()) {

@@ -2,7 +2,8 @@
 // the snapshot itself says which version it is: nobody has to stop the writer to know.
 
 import type { KeyRange, KeyValueBatch, Version } from 'tidemark';
-import { decodeVersion, metaKey, rowsWithin, type Level } from './keys.js';
+import { decodeVersion, metaKey, rowsWithin } from './keys.js';
+import type { Level } from './level.js';
 
 /** The version of the last commit: written with the commit. */
 export const DURABLE_VERSION: Uint8Array = metaKey('durable-version');
