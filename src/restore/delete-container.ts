@@ -1,0 +1,132 @@
+// Deletes a backup, and nothing else: every file whose name a backup has, in the folders that a backup has.
+
+import { BackupError } from '../core/errors.js';
+import { MAX_VERSION } from '../core/version.js';
+import { parseSumsFileName } from '../format/fdb/file-sums.js';
+import {
+  LOG_FOLDER,
+  PROPERTY_FOLDER,
+  RANGE_FOLDER,
+  SNAPSHOT_FOLDER,
+  UNPARTITIONED_LOG_FOLDER,
+  parseLogFileName,
+  parseRangeFileName,
+  parseSnapshotFileName,
+  parseUnpartitionedLogFileName,
+} from '../format/fdb/names.js';
+import { JOB_MARKER_NAME, PROPERTY } from '../format/fdb/properties.js';
+import { parseSnapshotPartName } from '../format/fdb/snapshot-part.js';
+import { parseSnapshotSumsName } from '../format/fdb/snapshot-sums.js';
+import { parseVersionTimeName } from '../format/fdb/version-times.js';
+import type { BackupContainer } from '../ports/backup-container.js';
+import { advanceMark } from './expire-marks.js';
+import { heedSignal } from './verify-heeding-container.js';
+import { checkConcurrency, inParallel } from './verify-in-parallel.js';
+
+export interface DeleteContainerOptions {
+  /** Files deleted at a time, 1 to 256. Default 4. */
+  readonly concurrency?: number | undefined;
+  /** Aborting leaves a part, of which nothing is restorable any more; the same call deletes the rest. */
+  readonly signal?: AbortSignal | undefined;
+  /** Called after each deletion. */
+  readonly onProgress?: ((progress: { readonly deleted: number; readonly total: number }) => void) | undefined;
+}
+
+export interface DeleteContainerResult {
+  readonly files: number;
+  readonly bytes: number;
+}
+
+/**
+ * Deletes the whole backup; files of other kinds stay. The job that writes there must have ended. A container that is not there, or that has been deleted already, is INVALID_STATE too: it is
+ * no backup.
+ *
+ * Throws INVALID_STATE for what is not a backup container, the signal's reason, and what the container throws: the same call then deletes the rest.
+ */
+export async function deleteContainer(
+  outer: BackupContainer,
+  options: DeleteContainerOptions = {},
+): Promise<DeleteContainerResult> {
+  const { signal, onProgress } = options;
+  const concurrency = checkConcurrency(options.concurrency);
+  const container = heedSignal(outer, signal);
+  const { stages, bytes } = await findFiles(container, signal);
+  // First of all: from now on nobody finds anything restorable here.
+  await markUnreliable(container);
+  const total = stages.reduce((sum, names) => sum + names.length, 0);
+  let deleted = 0;
+  for (const names of stages) {
+    await inParallel(names, concurrency, signal, async (name) => {
+      await container.deleteFile(name);
+      onProgress?.({ deleted: ++deleted, total });
+    });
+  }
+  return { files: deleted, bytes };
+}
+
+/** What proves that this is a backup, the best proof last: as long as one of them is there, a deletion can be repeated. */
+const PROOFS: readonly string[] = [
+  PROPERTY.unreliableEndVersion,
+  PROPERTY.mutationLogType,
+  PROPERTY.encryptionMetadata,
+  JOB_MARKER_NAME,
+];
+
+const CACHES: readonly string[] = [PROPERTY.logBeginVersion, PROPERTY.logEndVersion, PROPERTY.expiredEndVersion];
+
+async function findFiles(
+  container: BackupContainer,
+  signal: AbortSignal | undefined,
+): Promise<{ stages: readonly (readonly string[])[]; bytes: number }> {
+  const present = new Set<string>();
+  const properties: string[] = [];
+  let bytes = 0;
+  for await (const { name, size } of container.listFiles(PROPERTY_FOLDER)) {
+    signal?.throwIfAborted();
+    if (PROOFS.includes(name) || CACHES.includes(name)) present.add(name);
+    else if (isOurs(name)) properties.push(name);
+    else continue;
+    bytes += size;
+  }
+  if (present.size === 0) {
+    throw new BackupError('INVALID_STATE', `${container.url} is not a backup: it has none of the properties of one`, {
+      container: container.url,
+    });
+  }
+  const select = async (prefix: string, isData: (name: string) => boolean): Promise<string[]> => {
+    const names: string[] = [];
+    for await (const { name, size } of container.listFiles(prefix)) {
+      signal?.throwIfAborted();
+      if (!isData(name)) continue;
+      names.push(name);
+      bytes += size;
+    }
+    return names;
+  };
+  const manifests = await select(SNAPSHOT_FOLDER, (name) => parseSnapshotFileName(name) !== undefined);
+  const ranges = await select(RANGE_FOLDER, (name) => parseRangeFileName(name) !== undefined);
+  const logs = await select(LOG_FOLDER, (name) => parseLogFileName(name) !== undefined);
+  const older = await select(UNPARTITIONED_LOG_FOLDER, (name) => parseUnpartitionedLogFileName(name) !== undefined);
+  const caches = CACHES.filter((name) => present.has(name));
+  // The mark is written below, if it is not there yet; one at a time, in this order.
+  const proofs = PROOFS.filter((name) => present.has(name) || name === PROPERTY.unreliableEndVersion);
+  return { stages: [manifests, ranges, logs, older, properties, caches, ...proofs.map((name) => [name])], bytes };
+}
+
+function isOurs(name: string): boolean {
+  return (
+    parseSumsFileName(name) !== undefined ||
+    parseSnapshotSumsName(name) !== undefined ||
+    parseSnapshotPartName(name) !== undefined ||
+    parseVersionTimeName(name) !== undefined
+  );
+}
+
+async function markUnreliable(container: BackupContainer): Promise<void> {
+  try {
+    await advanceMark(container, PROPERTY.unreliableEndVersion, MAX_VERSION);
+  } catch (error) {
+    // A mark that is no number makes everything unrestorable just as well.
+    if (!BackupError.is(error, 'CORRUPT_FILE')) throw error;
+  }
+}

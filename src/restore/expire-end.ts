@@ -1,0 +1,51 @@
+// Up to which version an expiry may delete. Pure, the reading of version times apart.
+
+import { BackupError } from '../core/errors.js';
+import type { Version } from '../core/version.js';
+import { VERSION_TIME_FOLDER, parseVersionTimeName } from '../format/fdb/version-times.js';
+import type { BackupContainer } from '../ports/backup-container.js';
+import type { LogFile, VersionRange } from './description.js';
+
+/**
+ * `end` lowered to the smallest begin of any log file that reaches across it, until none does: a file is kept or deleted whole, and the others that are needed beside it must stay. (The
+ * original spares one such file, and deletes the other tags'.)
+ */
+export function lowerToFileBegins(end: Version, files: readonly VersionRange[]): Version {
+  let lowered = end;
+  // Whatever begins later than a file that has lowered the end does not reach across the new one: one pass from the back is enough.
+  const fromTheBack = files.filter((file) => file.begin < end).sort((a, b) => (a.begin > b.begin ? -1 : 1));
+  for (const { begin, end: fileEnd } of fromTheBack) if (begin < lowered && fileEnd > lowered) lowered = begin;
+  return lowered;
+}
+
+/** All log files of a container, whatever their format. */
+export function allLogFiles(listing: {
+  readonly logFiles: readonly LogFile[];
+  readonly ignoredLogFiles: readonly LogFile[];
+}): readonly LogFile[] {
+  return listing.ignoredLogFiles.length === 0 ? listing.logFiles : [...listing.logFiles, ...listing.ignoredLogFiles];
+}
+
+/**
+ * The last version that is known to have been current at `time`; undefined when all that are known are newer. Where a clock was set back, the earlier version: an expiry never takes
+ * more than was asked for. EXPIRE_REFUSED when no version times are recorded at all.
+ */
+export async function versionAtTime(container: BackupContainer, time: Date): Promise<Version | undefined> {
+  const wanted = time.getTime();
+  let version: Version | undefined;
+  let known = false;
+  // In the names' order, which is that of the versions.
+  for await (const { name } of container.listFiles(VERSION_TIME_FOLDER)) {
+    const entry = parseVersionTimeName(name);
+    if (entry === undefined) continue;
+    known = true;
+    if (entry.time > wanted) return version;
+    version = entry.version;
+  }
+  if (known) return version;
+  throw new BackupError(
+    'EXPIRE_REFUSED',
+    `${container.url} has no recorded version times, so that ${time.toISOString()} is no version: give a version instead`,
+    { container: container.url },
+  );
+}
