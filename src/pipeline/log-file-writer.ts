@@ -1,8 +1,9 @@
-// Writes what a job gets of a cut into a log file. While one group of chunks is on its way to the container the next one is laid out.
+// Writes what a job gets of a cut into a log file. While one group of chunks is on its way to the container, its checksums are made and the next one is laid out.
 // Must never leave an append behind: the chunks lie in memory that others use as soon as this function is done.
 
 import type { BufferPool } from '../core/buffer-pool.js';
 import type { Clock } from '../core/clock.js';
+import { FileSumsBuilder, type FileSums } from '../format/fdb/file-sums.js';
 import { LogFileEncoder, type EncodedGroup } from '../format/fdb/log-file-encoder.js';
 import type { BackupFile } from '../ports/backup-container.js';
 import { RUN_WIDTH, type RecordSource, type RoutedJob } from './routed-job.js';
@@ -13,18 +14,31 @@ export interface WriteLogFileOptions {
   readonly pool: BufferPool;
   readonly clock: Clock;
   readonly signal?: AbortSignal | undefined;
+  /**
+   * Called once, with the checksums of the whole file, as soon as all of it is laid out: the last append may be under way still. Not called for an empty file, nor once
+   * an earlier append has failed. It is joined, and its failure is the write's.
+   */
+  readonly onSums?: ((sums: FileSums) => Promise<void>) | undefined;
+}
+
+/** Shorter blocks than this share a checksum, some whole blocks each. */
+const MIN_SUMS_BLOCK_SIZE = 512;
+
+function sumsBlockSizeFor(blockSize: number): number {
+  return blockSize * Math.ceil(MIN_SUMS_BLOCK_SIZE / blockSize);
 }
 
 /**
  * Appends all of `routed` to `file`; the caller finishes or aborts it. Nothing is appended when there are no records: an empty file is legal. Rejects with the file's
- * error or the signal's reason, and only once no append is under way any more.
+ * error or the signal's reason, and only once neither an append nor `onSums` is under way any more.
  */
 export async function writeLogFile(
   file: BackupFile,
   routed: RoutedJob,
   options: WriteLogFileOptions,
 ): Promise<{ bytes: number; messages: number }> {
-  const { clock, pool, signal } = options;
+  const { clock, pool, signal, onSums } = options;
+  const sums = onSums && new FileSumsBuilder(sumsBlockSizeFor(options.blockSize));
   const encoder = new LogFileEncoder(options.blockSize, pool);
   let underWay: Promise<Outcome> = Promise.resolve(undefined);
   try {
@@ -32,8 +46,15 @@ export async function writeLogFile(
       signal?.throwIfAborted();
       next = fillGroup(encoder, routed, next);
       throwFailure(await underWay);
-      underWay = append(file, encoder.takeGroup(), pool);
+      const group = encoder.takeGroup();
+      underWay = append(file, group, pool);
+      // Here, because it costs no time: the container is busy, and until it has answered the chunks stay as they are.
+      if (sums !== undefined) for (const chunk of group?.chunks ?? []) sums.update(chunk);
       await clock.yieldToHost();
+    }
+    if (onSums !== undefined && sums !== undefined && sums.size > 0) {
+      signal?.throwIfAborted();
+      await onSums(sums.build());
     }
   } finally {
     // Never rejects; on the way out of an error its own failure says nothing new.

@@ -1,15 +1,18 @@
-// Writes one job's files of a round: tries again what may pass, gives up when it has stalled for too long (rule P10). Must never make a file visible after the job has left.
+// Writes one job's files of a round: tries again what may pass, gives up when it has stalled for too long (rule P10). Must never make a file visible after the job has left,
+// nor a log file before its checksums.
 
 import { abortable, AbortScope } from '../core/abort.js';
 import { BufferPool } from '../core/buffer-pool.js';
 import { AssertionError, BackupError } from '../core/errors.js';
 import type { Version } from '../core/version.js';
+import type { FileSums } from '../format/fdb/file-sums.js';
+import { encodeFileSums, sumsFileName } from '../format/fdb/file-sums.js';
 import { blockSizeFor } from '../format/fdb/log-file-encoder.js';
 import { logFileName, splitAtFolder } from '../format/fdb/names.js';
 import type { JobProgress } from '../job/records.js';
 import { writeLogFile } from '../pipeline/log-file-writer.js';
 import type { RoutedJob } from '../pipeline/routed-job.js';
-import type { BackupContainer } from '../ports/backup-container.js';
+import type { BackupContainer, BackupFile } from '../ports/backup-container.js';
 import { openJobContainer } from './job-container.js';
 import type { JobInRun } from './job-set.js';
 import { JobHasLeft } from './job-set.js';
@@ -151,9 +154,13 @@ export class JobWriter {
     const { begin, end } = stretch;
     const { tag, totalTags } = options;
     const name = logFileName({ begin, end, uid: random.uid(), tag: tag.id, totalTags, blockSize });
-    const file = round.stall.watch(await container.writeFile(name), round.next * FILE_STEP + 1);
+    const watched = round.stall.watcher(round.next * FILE_STEP + 1);
+    const file = watched(await container.writeFile(name));
     try {
-      const written = await writeLogFile(file, stretch.routed, { blockSize, pool: this.#pool, clock, signal });
+      const onSums = async (sums: FileSums) => {
+        await writeSums(watched(await container.writeFile(sumsFileName(name))), sums, signal);
+      };
+      const written = await writeLogFile(file, stretch.routed, { blockSize, pool: this.#pool, clock, signal, onSums });
       // Between the last byte and the moment of being visible: a job that has left gets no file.
       signal.throwIfAborted();
       await file.finish();
@@ -165,6 +172,22 @@ export class JobWriter {
       await file.abort();
       throw error;
     }
+  }
+}
+
+/**
+ * A log file's checksums are there before it is: who finds one of ours without them knows that they were lost. When the log file fails after this they stay, an orphan that readers ignore: the
+ * log file's end may have taken effect although it failed.
+ */
+async function writeSums(file: BackupFile, sums: FileSums, signal: AbortSignal): Promise<void> {
+  try {
+    signal.throwIfAborted();
+    await file.append([encodeFileSums(sums)]);
+    signal.throwIfAborted();
+    await file.finish();
+  } catch (error) {
+    await file.abort();
+    throw error;
   }
 }
 

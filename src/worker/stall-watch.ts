@@ -69,18 +69,29 @@ export class StallWatch {
     }
   }
 
-  /** The same file, whose appends count as progress from `base` on. */
-  watch(file: BackupFile, base: number): BackupFile {
-    let bytes = 0;
-    return {
+  /**
+   * For the files of one step: each comes back as one whose appends and whose end count as progress from `base` on. They are counted together, because files that are
+   * written side by side do not get on in the same order each time: at the same sum nothing is further than it was.
+   */
+  watcher(base: number): (file: BackupFile) => BackupFile {
+    let place = base;
+    const advance = (amount: number) => {
+      place += amount;
+      this.reached(place);
+    };
+    return (file) => ({
       name: file.name,
       append: async (chunks) => {
         await file.append(chunks);
+        let bytes = 0;
         for (const chunk of chunks) bytes += chunk.length;
-        this.reached(base + bytes);
+        advance(bytes);
       },
-      finish: () => file.finish(),
+      finish: async () => {
+        await file.finish();
+        advance(1);
+      },
       abort: () => file.abort(),
-    };
+    });
   }
 }

@@ -4,6 +4,7 @@ import { describe, expect, it } from 'vitest';
 import { BufferPool } from '../../src/core/buffer-pool.js';
 import { BackupError } from '../../src/core/errors.js';
 import type { KeyRange } from '../../src/core/key-range.js';
+import { checkBlocks, type FileSums } from '../../src/format/fdb/file-sums.js';
 import { LogFileEncoder, blockSizeFor } from '../../src/format/fdb/log-file-encoder.js';
 import { DEFAULT_BLOCK_SIZE } from '../../src/format/fdb/names.js';
 import { writeLogFile } from '../../src/pipeline/log-file-writer.js';
@@ -139,6 +140,86 @@ describe('writeLogFile', () => {
     await expect(writing).rejects.toThrow('stop');
     expect(file.inFlight).toBe(0);
     expect(file.chunkCounts.length).toBe(1);
+  });
+
+  describe('the checksums', () => {
+    const options = { blockSize: DEFAULT_BLOCK_SIZE, pool: new BufferPool(), clock: new StillClock() };
+    const many = () => Array.from({ length: 3_000 }, (_, i) => set(1, i, 'k', 'x'.repeat(5_000)));
+
+    it('are those of the bytes that were appended, block by block', async () => {
+      for (const blockSize of [64, 300, 512, 1_000, DEFAULT_BLOCK_SIZE]) {
+        const file = new RecordingFile();
+        const given: FileSums[] = [];
+        const messages = Array.from({ length: 400 }, (_, i) => set(1, i, 'k', 'v'.repeat(i % 30)));
+        await writeLogFile(file, await routed(messages), {
+          ...options,
+          blockSize,
+          onSums: async (sums) => void given.push(sums),
+        });
+        const [sums] = given;
+        expect(given.length).toBe(1);
+        expect(sums?.size).toBe(file.contents.length);
+        expect((sums?.blockSize ?? 0) % blockSize).toBe(0);
+        checkBlocks(sums as FileSums, file.name, 0, file.contents);
+        const flipped = Buffer.from(file.contents);
+        flipped.writeUInt8(flipped.readUInt8(0) ^ 1, 0);
+        expect(() => checkBlocks(sums as FileSums, file.name, 0, flipped)).toThrow(/the block at offset 0/);
+      }
+    });
+
+    it('are there while the last append is under way', async () => {
+      const file = new RecordingFile();
+      file.delay = 300;
+      let inFlight: number | undefined;
+      const onSums = async () => void (inFlight = file.inFlight);
+      await writeLogFile(file, await routed(many()), { ...options, onSums });
+      expect(inFlight).toBe(1);
+      expect(file.inFlight).toBe(0);
+    });
+
+    it('are not made of an empty file', async () => {
+      const job = await routed([set(1, 0, 'z')], [{ begin: latin1('a'), end: latin1('b') }]);
+      const onSums = () => Promise.reject(new Error('there is nothing to sum up'));
+      await expect(writeLogFile(new RecordingFile(), job, { ...options, onSums })).resolves.toMatchObject({ bytes: 0 });
+    });
+
+    it('that cannot be stored fail the write, once no append is under way', async () => {
+      const file = new RecordingFile();
+      file.delay = 300;
+      const onSums = () => Promise.reject(new Error('no room for checksums'));
+      const writing = writeLogFile(file, await routed(many()), { ...options, onSums });
+      await expect(writing).rejects.toThrow('no room for checksums');
+      expect(file.inFlight).toBe(0);
+    });
+
+    it('are joined: a write whose last append fails ends after onSums has', async () => {
+      const file = new RecordingFile();
+      file.failAfter = 0;
+      let isOver = false;
+      const onSums = async () => {
+        for (let turn = 0; turn < 500; turn++) await Promise.resolve();
+        isOver = true;
+      };
+      const writing = writeLogFile(file, await routed([set(1, 0, 'a')]), { ...options, onSums });
+      await expect(writing).rejects.toThrow('the disk is full');
+      expect(isOver).toBe(true);
+    });
+
+    it('are not asked for once the signal has aborted', async () => {
+      const controller = new AbortController();
+      const file = new RecordingFile();
+      const clock = new StillClock();
+      clock.yieldToHost = async () => {
+        controller.abort(new Error('stop'));
+        await Promise.resolve();
+      };
+      let isCalled = false;
+      const onSums = async () => void (isCalled = true);
+      const job = await routed([set(1, 0, 'a')]);
+      const writing = writeLogFile(file, job, { ...options, clock, signal: controller.signal, onSums });
+      await expect(writing).rejects.toThrow('stop');
+      expect(isCalled).toBe(false);
+    });
   });
 
   it('keeps every record, in order and whole, for any sizes of records, blocks and runs', async () => {

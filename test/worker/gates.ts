@@ -4,6 +4,7 @@
 import { abortable } from '../../src/core/abort.js';
 import { BackupError } from '../../src/core/errors.js';
 import type { Version } from '../../src/core/version.js';
+import { parseSumsFileName } from '../../src/format/fdb/file-sums.js';
 import type { BackupContainer, BackupFile, ListedFile, WriteFileOptions } from '../../src/ports/backup-container.js';
 import type { LogSource, LogSystemInfo, PeekReply, PeekRequest, PopRequest } from '../../src/ports/log-source.js';
 import type { Lease, LeaseRequest, ProgressStore, ProgressTransaction } from '../../src/ports/progress-store.js';
@@ -206,6 +207,8 @@ export type ContainerCall = 'create' | 'writeFile' | 'append' | 'finish' | 'abor
 
 /** Matches calls on log files, not on properties. */
 export const logFiles = ({ name }: { name: string }) => name.startsWith('plogs/');
+/** Matches calls on the files with their checksums. */
+export const sumsFiles = ({ name }: { name: string }) => parseSumsFileName(name) !== undefined;
 
 /** A container whose calls can be held (a hanging disk: never open the gate), or fail. Facts: the file's name ('' for `create`). */
 export class GatedContainer extends Interceptor<ContainerCall, { name: string }> implements BackupContainer {

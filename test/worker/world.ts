@@ -57,7 +57,7 @@ export interface Running {
 export class World {
   readonly clock = new ManualClock();
   readonly log: MemoryLog;
-  readonly store = new MemoryProgressStore();
+  readonly store = new MemoryProgressStore({ clock: this.clock });
   readonly containers = new Map<string, BackupContainer>();
   readonly operator: BackupOperator;
   readonly #stops: AbortController[] = [];

@@ -1,7 +1,9 @@
-// Every file is checked at the moment at which it becomes visible: it must say exactly what the database has committed in the versions that it claims.
+// Every file is checked at the moment at which it becomes visible: it must say exactly what the database has committed in the versions that it claims, and its checksums
+// must be there by then.
 
 import { equalBytes, printableBytes } from '../../core/bytes.js';
 import { minVersion } from '../../core/version.js';
+import { checkBlocks, parseFileSums, sumsFileName } from '../../format/fdb/file-sums.js';
 import type { SimCoverage } from './coverage.js';
 import type { ExpectedRecord, SimHistory } from './history.js';
 import type { JobBook } from './job-book.js';
@@ -30,6 +32,7 @@ export function checkFiles(parts: FileCheckParts): void {
     }
     checkPlace(parts, url, name, file);
     checkContent(parts, url, name, file, bytes);
+    checkSums(parts, url, name, bytes);
     parts.coverage.add(url, file.tag, file.begin, file.end);
   });
 }
@@ -85,6 +88,25 @@ function checkContent(parts: FileCheckParts, url: string, name: string, file: Na
   }
   const difference = firstDifference(records, expected);
   verdict.expect(difference === undefined, 'file content', () => `${url} ${name}: ${difference}`);
+}
+
+/** A log file of ours that is not empty has its checksums from the moment at which it is seen; an empty one has none. */
+function checkSums({ containers, verdict }: FileCheckParts, url: string, name: string, bytes: Uint8Array): void {
+  const sumsName = sumsFileName(name);
+  const sums = containers.files(url).get(sumsName);
+  verdict.expect(
+    (sums !== undefined) === bytes.length > 0,
+    'checksums before the file',
+    () => `${url} ${name} of ${bytes.length} bytes has ${sums === undefined ? 'no checksums' : 'checksums'}`,
+  );
+  if (sums === undefined) return;
+  try {
+    const parsed = parseFileSums(sums, sumsName);
+    checkBlocks(parsed, name, 0, bytes);
+    verdict.expect(parsed.size === bytes.length, 'checksums fit', () => `${url} ${sumsName} is of another size`);
+  } catch (error) {
+    verdict.fail('checksums fit', `${url} ${name}: ${String(error)}`);
+  }
 }
 
 export function firstDifference(
