@@ -3,10 +3,11 @@
 
 import type { Level } from './task-time.js';
 
-const MIN_CHANCE = 0.5;
-const MAX_CHANCE = 0.98;
-const FIRST_CHANCE = 0.8;
-const STEP = 0.06;
+/** Chances are in percent: whole numbers, so that turns are dealt exactly. */
+const MIN_CHANCE = 50;
+const MAX_CHANCE = 98;
+const FIRST_CHANCE = 80;
+const STEP = 6;
 /** A share this near to the target is left alone. */
 const TOLERANCE = 0.05;
 /** ms of running time between two adjustments. */
@@ -30,14 +31,14 @@ export class LevelShare {
 
   /** How often level 0 is asked first: 0.5 to 0.98. */
   get chance(): number {
-    return this.#chance;
+    return this.#chance / 100;
   }
 
   /** The level to ask first now. */
   next(): Level {
-    this.#credit += 1 - this.#chance;
-    if (this.#credit < 1) return 0;
-    this.#credit -= 1;
+    this.#credit += 100 - this.#chance;
+    if (this.#credit < 100) return 0;
+    this.#credit -= 100;
     if (this.#lowerTurn === LEVEL_1_TURNS) {
       this.#lowerTurn = 0;
       return 2;

@@ -31,6 +31,12 @@ export class WorkClock implements Clock {
   work(ms: number): void {
     this.#now += ms;
   }
+
+  /** The same, as a slice of p-queue. */
+  does(ms: number): Promise<void> {
+    this.work(ms);
+    return Promise.resolve();
+  }
 }
 
 /** Lets everything that is ready run. */
