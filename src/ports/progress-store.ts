@@ -20,9 +20,9 @@ export interface ProgressEntry {
 export interface LeaseRequest {
   /** Starts with LEASE_PREFIX. */
   readonly key: string;
-  /** What transactions read at `key` while the lease lives; says who holds it. Unlike any other holder's, now or ever: it is what a fenced transaction compares. */
+  /** What transactions read at `key` while the lease lives; says who holds it. Unlike that of any other acquisition, now or ever: it is what a fenced transaction compares. */
   readonly value: Uint8Array;
-  /** ms, a whole number from 1 on: the lease ends so long after it was acquired or last renewed, by the store's clock. */
+  /** ms, a whole number from 1 on: the lease ends so long after it was acquired or last renewed, by the store's clock. It counts from within the call, so a holder counts from before it. */
   readonly ttl: number;
 }
 
@@ -32,7 +32,9 @@ export interface LeaseRequest {
  */
 export interface Lease {
   readonly key: string;
-  /** The lease ends `ttl` ms from now. LEASE_LOST when it has ended already, be it by the clock alone: it never comes back. */
+  /**
+   * The lease ends `ttl` ms from now. LEASE_LOST when it has ended already, be it by the clock alone: it never comes back. After STORE_UNAVAILABLE or STORE_CONFLICT it may be renewed or not: ask again.
+   */
   renew(): Promise<void>;
   /** Ends the lease now. Fine if it has ended already; another holder's lease on the key stays. */
   release(): Promise<void>;
@@ -54,9 +56,11 @@ export interface ProgressStore {
    */
   watch(key: string, seen: Uint8Array | undefined, signal: AbortSignal): Promise<void>;
   /**
-   * Takes the lease if nobody holds it; undefined if somebody does. While it lives, `key` has the value for every transaction and watch; when it has ended, by its time or by `release`, the key has none,
-   * and a transaction that has read it does not commit as if it still had. Time is the store's own: holders' clocks do not matter. A watch of the key resolves after the lease has ended by its time, too, soon
-   * but not at once. Leases outlive the process that took them: only time or `release` ends them.
+   * Takes the lease if nobody holds it; undefined if somebody does, the caller itself included. While it lives, `key` has the value for every transaction and watch, ranges too; when it has ended, by its time or
+   * by `release`, the key has none, and a transaction that has read it does not commit as if it still had: the end has a place in the order of all transactions, after which nobody finds or uses the value.
+   * Time is the store's own: holders' clocks do not matter. A watch of the key resolves after the lease has ended by its time, too, soon but not at once. Leases outlive the process that took them: only time
+   * or `release` ends them. After STORE_UNAVAILABLE or STORE_CONFLICT the lease may have been taken all the same, by nobody who knows of it: then it ends by its time. INVALID_OPTION for a key or ttl that is
+   * none.
    */
   acquireLease(request: LeaseRequest): Promise<Lease | undefined>;
 }

@@ -6,6 +6,8 @@ import type { FileHandle } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { afterEach, beforeEach, describe, expect, it, vi } from 'vitest';
+import { utf8 } from '../../src/core/bytes.js';
+import { BackupError } from '../../src/core/errors.js';
 import { FileProgressStore } from '../../src/progress/file-progress-store.js';
 import { seededRandom } from '../../src/testing/conformance.js';
 import { increment, read } from '../../src/testing/store-tools.js';
@@ -52,7 +54,14 @@ function open(name: string): FileProgressStore {
 }
 
 /** Runs one increment of a new client that is frozen at its `step`-th step. Undefined: it took fewer steps. */
-async function freezeAt(name: string, step: number): Promise<{ resume: () => void; done: Promise<void> } | undefined> {
+function freezeAt(name: string, step: number) {
+  return freezeAtStep(step, () => increment(open(name), 'counter'));
+}
+
+async function freezeAtStep<T>(
+  step: number,
+  work: () => Promise<T>,
+): Promise<{ resume: () => void; done: Promise<T> } | undefined> {
   let steps = 0;
   let resume = () => {};
   let freeze = () => {};
@@ -63,7 +72,7 @@ async function freezeAt(name: string, step: number): Promise<{ resume: () => voi
     freeze();
     return gate;
   };
-  const done = client.run('victim', () => increment(open(name), 'counter'));
+  const done = client.run('victim', work);
   const outcome = await Promise.race([frozen.then(() => 'frozen'), done.then(() => 'done')]);
   return outcome === 'frozen' ? { resume, done } : undefined;
 }
@@ -104,6 +113,53 @@ describe.each([0, 1])('a client whose commit follows %i others', (before) => {
       expect(after, 'the commit of a dead client came back').toBe((await count(open(name))) - GENERATION - 1);
     }
   }, 60_000);
+});
+
+describe('a client that acquires a lease', () => {
+  const KEY = 'lease/task';
+  const acquire = (store: FileProgressStore, holder: string) =>
+    store.acquireLease({ key: KEY, value: utf8(holder), ttl: 1000 });
+
+  it.each([false, true])(
+    'is not the second holder, at whatever step it is frozen (lease runs out: %s)',
+    async (runsOut) => {
+      for (let step = 1; ; step++) {
+        let now = 0;
+        const openOne = () =>
+          new FileProgressStore({
+            directory: join(directory, `lease-${runsOut}-${step}`),
+            generationCommits: GENERATION,
+            leaseTime: () => now,
+          });
+        const others = openOne();
+        await increment(others, 'counter');
+        const victim = await freezeAtStep(step, () => acquire(openOne(), 'victim'));
+        if (victim === undefined) break;
+        const other = await acquire(others, 'other');
+        for (let i = 0; i < GENERATION + 1; i++) await increment(others, 'counter');
+        if (runsOut) now += 1000;
+        victim.resume();
+        const lease = await victim.done;
+        const holder = await read(openOne(), KEY);
+        const held = [lease, other].filter((each) => each !== undefined);
+        if (!runsOut) {
+          expect(held, `frozen at step ${step}`).toHaveLength(1);
+          expect(holder, `frozen at step ${step}`).toBe(lease === undefined ? 'other' : 'victim');
+          await held[0]?.renew();
+        } else {
+          await expect(other?.renew() ?? Promise.reject(new BackupError('LEASE_LOST', ''))).rejects.toMatchObject({
+            code: 'LEASE_LOST',
+          });
+          const outcome = await Promise.resolve(lease?.renew()).then(
+            () => lease && 'renewed',
+            () => 'lost',
+          );
+          expect(holder, `frozen at step ${step}`).toBe(outcome === 'renewed' ? 'victim' : undefined);
+        }
+      }
+    },
+    60_000,
+  );
 });
 
 describe('many clients', () => {

@@ -8,11 +8,15 @@ import { join } from 'node:path';
 import { fileURLToPath } from 'node:url';
 import { afterEach, beforeEach, expect, it } from 'vitest';
 import { utf8 } from '../../src/core/bytes.js';
+import { machineTime } from '../../src/core/clock.js';
 import { FileProgressStore } from '../../src/progress/file-progress-store.js';
 import { seededRandom } from '../../src/testing/conformance.js';
 import { increment, read, write } from '../../src/testing/store-tools.js';
 
 const CLIENT = fileURLToPath(new URL('./fixtures/store-client.ts', import.meta.url));
+
+/** ms that a stopped holder has its lease for: see the fixture. */
+const HOLD_MS = 700;
 
 let directory: string;
 let children: Client[] = [];
@@ -123,3 +127,59 @@ it('a watch hears of what another process commits, without waiting for its poll'
   expect(await client.ended).toBe(0);
   expect(await store.transact((tx) => tx.get('gone'))).toEqual(utf8('yes'));
 });
+
+const LEASE = 'lease/task';
+
+it('a lease of a process that is killed goes to another one when its time is over, and not before', async () => {
+  const ttl = 1500;
+  const holder = start(16, 'hold-lease', String(ttl));
+  await holder.said('held');
+  const taken = machineTime();
+  holder.process.kill('SIGKILL');
+  await holder.ended;
+  const store = new FileProgressStore({ directory });
+  const ask = () => store.acquireLease({ key: LEASE, value: utf8('another'), ttl: 60_000 });
+  const firstAnswer = await ask();
+  // On a machine this slow nothing is shown; on any other it is refused.
+  if (machineTime() - taken < ttl / 2) expect(firstAnswer).toBeUndefined();
+  await store.watch(LEASE, utf8('holder'), new AbortController().signal);
+  expect(firstAnswer ?? (await ask())).toBeDefined();
+  expect(await read(store, LEASE)).toBe('another');
+  await store.close();
+}, 30_000);
+
+it.each(['renew', 'fenced', 'renew-in-commit', 'fenced-in-commit'])(
+  'a holder that is stopped until its lease has gone to another gets no further (%s)',
+  async (what) => {
+    const holder = start(16, 'stopped-holder', what);
+    await holder.said('stopping');
+    const store = new FileProgressStore({ directory });
+    await store.watch(LEASE, utf8('holder'), new AbortController().signal);
+    expect(await read(store, LEASE)).toBeUndefined();
+    expect(await store.acquireLease({ key: LEASE, value: utf8('another'), ttl: 600_000 })).toBeDefined();
+    await write(store, { result: 'by another' });
+    holder.process.kill('SIGCONT');
+    expect(await holder.ended).toBe(0);
+    await holder.said(what.startsWith('renew') ? 'LEASE_LOST' : 'fenced');
+    expect(await read(store, 'result')).toBe('by another');
+    expect(await read(store, LEASE)).toBe('another');
+    await store.close();
+  },
+  30_000,
+);
+
+it('a holder that is stopped past its lease finds it lost, although nobody else has taken it', async () => {
+  const holder = start(16, 'stopped-holder', 'renew');
+  await holder.said('stopping');
+  await new Promise((resolve) => setTimeout(resolve, HOLD_MS + 50));
+  holder.process.kill('SIGCONT');
+  await holder.said('LEASE_LOST');
+  expect(await holder.ended).toBe(0);
+  expect(await read(new FileProgressStore({ directory }), LEASE)).toBeUndefined();
+}, 30_000);
+
+it('of processes that contend for a lease one at a time holds it', async () => {
+  const clients = [1, 2, 3].map(() => start(16, 'contend', '8'));
+  expect(await Promise.all(clients.map((client) => client.ended))).toEqual([0, 0, 0]);
+  expect(await count()).toBe(24);
+}, 30_000);

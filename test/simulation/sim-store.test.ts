@@ -1,9 +1,11 @@
 import { describe, expect, it } from 'vitest';
 import { utf8 } from '../../src/core/bytes.js';
+import { systemClock } from '../../src/core/clock.js';
 import type { ProgressStore } from '../../src/ports/progress-store.js';
 import type { FaultRates } from '../../src/testing/simulation/faults.js';
 import { SimProcess } from '../../src/testing/simulation/process.js';
 import { SimStore } from '../../src/testing/simulation/sim-store.js';
+import { progressStoreSuite } from '../../src/testing/store-suite.js';
 import { makeWorld, runAll } from './world.js';
 
 function makeStore(seed: number, rates: Partial<FaultRates> = {}) {
@@ -21,6 +23,45 @@ async function increment(store: ProgressStore, key: string): Promise<void> {
     const before = Number(text(await tx.get(key)) ?? '0');
     tx.set(key, utf8(String(before + 1)));
   });
+}
+
+describe('leases of SimStore', () => {
+  for (const { name, run } of progressStoreSuite(openLeases)) if (/leases?\b/.test(name)) it(name, run);
+
+  it('may be acquired without the answer arriving: then the lease ends by its time', async () => {
+    const { world, client } = makeStore(3, { failAfter: { log: 0, store: 1, container: 0 } });
+    const [a, b] = [client('a'), client('b')];
+    const request = { key: 'lease/x', value: utf8('a'), ttl: 5000 };
+    const lost = expect(a.acquireLease(request)).rejects.toMatchObject({ code: 'STORE_UNAVAILABLE' });
+    await world.scheduler.run(() => false, 4000);
+    await lost;
+    expect(world.hits.toObject()).toMatchObject({ 'store: lease acquired': 1 });
+    const refused = b.acquireLease({ ...request, value: utf8('b') }).catch(() => 'no answer');
+    await world.scheduler.run(() => false, 20_000);
+    await refused;
+    expect(world.hits.toObject()).toMatchObject({ 'store: lease acquired': 1, 'store: lease expired': 1 });
+  });
+});
+
+/** Time goes by itself, a little in every turn of the event loop. */
+function openLeases() {
+  const { world, client } = makeStore(7);
+  let closed = false;
+  let clients = 0;
+  const running = (async () => {
+    while (!closed) await world.scheduler.run(() => closed, world.scheduler.now + 20);
+  })();
+  return {
+    client: () => client(`p${clients++}`),
+    letTimePass: async (ms: number) => {
+      const target = world.scheduler.now + ms;
+      while (world.scheduler.now < target) await systemClock.yieldToHost();
+    },
+    cleanup: async () => {
+      closed = true;
+      await running;
+    },
+  };
 }
 
 describe('SimStore', () => {
