@@ -1,0 +1,149 @@
+// A snapshot that is not complete: its entries in the container tell what it is one of, and which of its files are whole. It has no manifest, so nothing lists it as a snapshot.
+
+import { BackupError } from '../core/errors.js';
+import type { KeyRange } from '../core/key-range.js';
+import { equalRanges } from '../core/key-range.js';
+import type { Version } from '../core/version.js';
+import { RANGE_FOLDER, parseRangeFileName } from '../format/fdb/names.js';
+import { MAX_PROPERTY_BYTES, PROPERTY, parseNumberProperty } from '../format/fdb/properties.js';
+import {
+  SNAPSHOT_PART_PREFIX,
+  encodeSnapshotBegin,
+  parseSnapshotBegin,
+  parseSnapshotPartName,
+  snapshotPartName,
+} from '../format/fdb/snapshot-part.js';
+import type { RangeFileSums } from '../format/fdb/snapshot-sums.js';
+import { MAX_SNAPSHOT_SUMS_BYTES, parseSnapshotSums } from '../format/fdb/snapshot-sums.js';
+import type { BackupContainer } from '../ports/backup-container.js';
+import { disjointWithin } from './coverage.js';
+import type { ResolvedSnapshot } from './snapshot-options.js';
+import { type Access, listAll, readWhole, writeNew } from './small-files.js';
+
+/** A snapshot that was begun and has not been completed. */
+export interface HalfSnapshot {
+  /** 32 hex digits; the same over all its resumptions. */
+  readonly id: string;
+  /** The version at which it was begun; no file of it has a lower one. */
+  readonly snapshotBegin: Version;
+  /** ms since 1970; undefined when its first entry is missing. */
+  readonly startedAt: number | undefined;
+  /** Sorted and disjoint; undefined when its first entry is missing or damaged: it cannot be resumed then. */
+  readonly ranges: readonly KeyRange[] | undefined;
+  /** Names of its entries under properties/. */
+  readonly entries: readonly string[];
+}
+
+/** Oldest first. */
+export async function readHalfSnapshots(container: BackupContainer, access: Access): Promise<HalfSnapshot[]> {
+  const found = new Map<string, { begin: Version; startedAt?: number; ranges?: KeyRange[]; entries: string[] }>();
+  for (const { name } of await listAll(container, SNAPSHOT_PART_PREFIX, access)) {
+    const part = parseSnapshotPartName(name);
+    if (part === undefined) continue;
+    const half = found.get(part.id) ?? { begin: part.snapshotBegin, entries: [] };
+    found.set(part.id, half);
+    half.entries.push(name);
+    if (part.startedAt !== undefined) half.startedAt = part.startedAt;
+  }
+  const halves: HalfSnapshot[] = [];
+  for (const [id, { begin, startedAt, entries }] of found) {
+    const first = startedAt === undefined ? undefined : snapshotPartName({ snapshotBegin: begin, id, startedAt });
+    const ranges = first === undefined ? undefined : await readRanges(container, first, access);
+    halves.push({ id, snapshotBegin: begin, startedAt, ranges, entries });
+  }
+  return halves.sort((a, b) => (a.startedAt ?? 0) - (b.startedAt ?? 0));
+}
+
+async function readRanges(container: BackupContainer, name: string, access: Access): Promise<KeyRange[] | undefined> {
+  try {
+    const bytes = await readWhole(container, name, MAX_SNAPSHOT_SUMS_BYTES, access);
+    return bytes === undefined ? undefined : parseSnapshotBegin(bytes, name);
+  } catch (error) {
+    // A damaged entry costs the work that it stands for, not the next snapshot.
+    if (BackupError.is(error, 'CORRUPT_FILE')) return undefined;
+    throw error;
+  }
+}
+
+/** Its first entry is there before any file is: so that whoever looks for files without a snapshot can tell that these have one. */
+export async function beginHalfSnapshot(
+  { container, ranges, clock, random }: ResolvedSnapshot,
+  snapshotBegin: Version,
+  access: Access,
+): Promise<HalfSnapshot> {
+  const id = random.uid();
+  const startedAt = Math.max(0, Math.floor(clock.wallTime()));
+  const name = snapshotPartName({ snapshotBegin, id, startedAt });
+  await writeNew(container, name, encodeSnapshotBegin(ranges), access);
+  return { id, snapshotBegin, startedAt, ranges, entries: [name] };
+}
+
+/** The newest one that the same snapshot can go on from; undefined: none. */
+export async function findResumable(
+  halves: readonly HalfSnapshot[],
+  { container, ranges, atLeast, clock, resumeWithin }: ResolvedSnapshot,
+  access: Access,
+): Promise<HalfSnapshot | undefined> {
+  const oldest = clock.wallTime() - resumeWithin;
+  const suitable = halves.filter(
+    (half) =>
+      half.snapshotBegin >= atLeast &&
+      (half.startedAt ?? -Infinity) >= oldest &&
+      half.ranges?.length === ranges.length &&
+      half.ranges.every((range, index) => equalRanges(range, ranges[index] as KeyRange)),
+  );
+  if (suitable.length === 0) return undefined;
+  // Below it the log is being deleted, or gone: a snapshot that begins there could never be restored from.
+  const expired = await expiredVersion(container, access);
+  return suitable.filter(({ snapshotBegin }) => snapshotBegin >= expired).at(-1);
+}
+
+async function expiredVersion(container: BackupContainer, access: Access): Promise<Version> {
+  let version = 0n;
+  for (const name of [PROPERTY.unreliableEndVersion, PROPERTY.expiredEndVersion]) {
+    const bytes = await readWhole(container, name, MAX_PROPERTY_BYTES, access);
+    const end = bytes === undefined ? 0n : parseNumberProperty(bytes, name);
+    if (end > version) version = end;
+  }
+  return version;
+}
+
+/** Its files that are recorded and still there, in key order. */
+export async function readStoredFiles(
+  container: BackupContainer,
+  half: HalfSnapshot,
+  access: Access,
+): Promise<RangeFileSums[]> {
+  const recorded: RangeFileSums[] = [];
+  for (const name of half.entries) {
+    if (parseSnapshotPartName(name)?.uid !== undefined) recorded.push(...(await readPart(container, name, access)));
+  }
+  const sizes = await sizesOfFiles(container, half.snapshotBegin, access);
+  const there = recorded.filter(({ name, size }) => sizes.get(name) === size);
+  return disjointWithin(there, half.ranges ?? []);
+}
+
+async function readPart(container: BackupContainer, name: string, access: Access): Promise<readonly RangeFileSums[]> {
+  try {
+    const bytes = await readWhole(container, name, MAX_SNAPSHOT_SUMS_BYTES, access);
+    return bytes === undefined ? [] : parseSnapshotSums(bytes, name).files;
+  } catch (error) {
+    // As above: its files are scanned again.
+    if (BackupError.is(error, 'CORRUPT_FILE')) return [];
+    throw error;
+  }
+}
+
+/** By name, of the range files in the snapshot's folder. */
+async function sizesOfFiles(
+  container: BackupContainer,
+  snapshotBegin: Version,
+  access: Access,
+): Promise<Map<string, number>> {
+  const sizes = new Map<string, number>();
+  const folder = `${RANGE_FOLDER}snapshot.${snapshotBegin.toString().padStart(18, '0')}/`;
+  for (const { name, size } of await listAll(container, folder, access)) {
+    if (parseRangeFileName(name) !== undefined) sizes.set(name, size);
+  }
+  return sizes;
+}

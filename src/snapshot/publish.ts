@@ -1,0 +1,88 @@
+// Makes a snapshot of its files: checksums first, then the manifest, which is what makes it one, then its entries of a half snapshot go.
+
+import { BackupError } from '../core/errors.js';
+import type { KeyRange } from '../core/key-range.js';
+import { coalesceRanges, equalRanges } from '../core/key-range.js';
+import type { SnapshotFileDescriptor } from '../format/fdb/names.js';
+import { snapshotFileName } from '../format/fdb/names.js';
+import type { SnapshotManifest } from '../format/fdb/snapshot-manifest.js';
+import { MAX_MANIFEST_BYTES, encodeSnapshotManifest, parseSnapshotManifest } from '../format/fdb/snapshot-manifest.js';
+import type { RangeFileSums } from '../format/fdb/snapshot-sums.js';
+import { encodeSnapshotSums, snapshotSumsName } from '../format/fdb/snapshot-sums.js';
+import type { BackupContainer } from '../ports/backup-container.js';
+import { assertCovered, byKey } from './coverage.js';
+import { type Access, deleteAll, listAll, readWhole, writeNew } from './small-files.js';
+
+/** The files of a snapshot that has all of them. */
+export class WholeSnapshot {
+  readonly name: string;
+  readonly descriptor: SnapshotFileDescriptor;
+  /** In key order. */
+  readonly files: readonly RangeFileSums[];
+  readonly #ranges: readonly KeyRange[];
+
+  /** An AssertionError unless the files cover the ranges exactly. `ranges` sorted and disjoint. */
+  constructor(files: readonly RangeFileSums[], ranges: readonly KeyRange[]) {
+    this.files = [...files].sort(byKey);
+    assertCovered(this.files, ranges);
+    this.#ranges = ranges;
+    const [first] = this.files as readonly [RangeFileSums];
+    let [beginVersion, endVersion, totalBytes] = [first.version, first.version, 0];
+    for (const { version, size } of this.files) {
+      if (version < beginVersion) beginVersion = version;
+      if (version > endVersion) endVersion = version;
+      totalBytes += size;
+    }
+    this.descriptor = { beginVersion, endVersion, totalBytes };
+    this.name = snapshotFileName(this.descriptor);
+  }
+
+  /** Whether its manifest, or another one of its name, is in the container. */
+  async isPublished(container: BackupContainer, access: Access): Promise<boolean> {
+    return (await listAll(container, this.name, access)).some(({ name }) => name === this.name);
+  }
+
+  /** False: a snapshot of the same versions, ranges and size is there already, this one's files are not needed. FILE_EXISTS: one of other ranges has the name. */
+  async publish(container: BackupContainer, access: Access): Promise<boolean> {
+    const taken = await this.#taken(container, access);
+    if (taken !== undefined) return taken;
+    const sumsName = snapshotSumsName(this.descriptor);
+    const sums = encodeSnapshotSums({ files: this.files });
+    try {
+      await writeNew(container, sumsName, sums, access);
+    } catch (error) {
+      if (!BackupError.is(error, 'FILE_EXISTS')) throw error;
+      // Left by a snapshot of the same versions and size that never got its manifest.
+      await deleteAll(container, [sumsName], access);
+      await writeNew(container, sumsName, sums, access);
+    }
+    await writeNew(container, this.name, encodeSnapshotManifest(this.#manifest()), access);
+    return true;
+  }
+
+  /** Whether the name's manifest is this snapshot's own (true) or another one's that is as good (false); undefined: there is none. */
+  async #taken(container: BackupContainer, access: Access): Promise<boolean | undefined> {
+    const bytes = await readWhole(container, this.name, MAX_MANIFEST_BYTES, access);
+    if (bytes === undefined) return undefined;
+    const { files, keyRanges } = parseSnapshotManifest(bytes, this.name);
+    const own = new Set(this.files.map(({ name }) => name));
+    if (files.length === own.size && files.every((name) => own.has(name))) return true;
+    const covered = coalesceRanges([...keyRanges.values()]);
+    const isSame =
+      covered.length === this.#ranges.length &&
+      covered.every((range, index) => equalRanges(range, this.#ranges[index] as KeyRange));
+    if (isSame) return false;
+    throw new BackupError('FILE_EXISTS', `a snapshot of other ranges is called ${this.name} already`, {
+      file: this.name,
+      container: container.url,
+    });
+  }
+
+  #manifest(): SnapshotManifest {
+    return {
+      ...this.descriptor,
+      files: this.files.map(({ name }) => name),
+      keyRanges: new Map(this.files.map(({ name, range }) => [name, range])),
+    };
+  }
+}

@@ -1,0 +1,149 @@
+// Write range files: append what the scan workers have encoded, compute the checksums of what is written, finish the file, answer.
+// Must never leave an unfinished file behind, and never give a buffer back that an append may still read.
+
+import { createHash, type Hash } from 'node:crypto';
+import { abortable } from '../core/abort.js';
+import type { BufferPool } from '../core/buffer-pool.js';
+import { AssertionError } from '../core/errors.js';
+import { FileSumsBuilder } from '../format/fdb/file-sums.js';
+import type { EncodedGroup } from '../format/fdb/log-file-encoder.js';
+import type { BackupContainer, BackupFile } from '../ports/backup-container.js';
+import type { RetryPolicy } from './backoff.js';
+import { isTransient, retrying } from './backoff.js';
+import type { FileEnd, FileStream } from './file-stream.js';
+import type { RateLimiter } from './rate-limiter.js';
+import type { RangeResponse } from './range-response.js';
+import type { SaveChannel } from './save-channel.js';
+
+export interface SaveWorkersOptions {
+  readonly container: BackupContainer;
+  readonly channel: SaveChannel;
+  readonly pool: BufferPool;
+  readonly limiter: RateLimiter;
+  readonly policy: RetryPolicy;
+  /** The name of the next file. */
+  readonly nameOf: (stream: FileStream) => string;
+  readonly respond: (response: RangeResponse, signal: AbortSignal) => Promise<void>;
+}
+
+interface OpenFile {
+  readonly file: BackupFile;
+  readonly sha256: Hash;
+  readonly sums: FileSumsBuilder;
+}
+
+export class SaveWorkers {
+  readonly #options: SaveWorkersOptions;
+  readonly #open = new Map<FileStream, OpenFile>();
+  #failuresInARow = 0;
+  #givenUp: { readonly error: unknown } | undefined;
+
+  constructor(options: SaveWorkersOptions) {
+    this.#options = options;
+  }
+
+  /** Set when the container fails for good, or too often in a row: it makes no sense to scan any further. */
+  get givenUp(): { readonly error: unknown } | undefined {
+    return this.#givenUp;
+  }
+
+  /** Files that failed since the last one that was saved. */
+  get failuresInARow(): number {
+    return this.#failuresInARow;
+  }
+
+  /** Runs so many workers until the channel is closed and empty. Afterwards no file is open, whatever came of it. */
+  async run(count: number, signal: AbortSignal): Promise<void> {
+    try {
+      const workers = Array.from({ length: count }, () => this.#work(signal));
+      const outcomes = await Promise.allSettled(workers);
+      const failure = outcomes.find((outcome) => outcome.status === 'rejected');
+      if (failure !== undefined) throw failure.reason;
+    } finally {
+      await Promise.all([...this.#open.keys()].map((stream) => this.#abort(stream)));
+    }
+  }
+
+  async #work(signal: AbortSignal): Promise<void> {
+    const { channel } = this.#options;
+    for (let stream = await channel.take(signal); stream !== undefined; stream = await channel.take(signal)) {
+      let bytes = 0;
+      for (const group of stream.takeGroups()) {
+        bytes += group.bytes;
+        await this.#guarded(stream, signal, () => this.#append(stream, group, signal));
+        if (group.staging !== undefined) this.#options.pool.give(group.staging);
+      }
+      const { end } = stream;
+      if (end !== undefined) await this.#complete(stream, end, signal);
+      channel.giveBack(stream, bytes);
+    }
+  }
+
+  /** A failure of the container fails the file; an abort, or a mistake of ours, ends everything. */
+  async #guarded(stream: FileStream, signal: AbortSignal, body: () => Promise<void>): Promise<void> {
+    if (stream.failure !== undefined) return;
+    try {
+      await body();
+    } catch (error) {
+      signal.throwIfAborted();
+      if (error instanceof AssertionError) throw error;
+      stream.failure = { error };
+      this.#failuresInARow++;
+      if (!isTransient(error) || this.#failuresInARow >= this.#options.policy.maxAttempts) this.#givenUp ??= { error };
+      await this.#abort(stream);
+    }
+  }
+
+  async #append(stream: FileStream, group: EncodedGroup, signal: AbortSignal): Promise<void> {
+    const { file, sha256, sums } = this.#open.get(stream) ?? (await this.#create(stream, signal));
+    await this.#options.limiter.take(group.bytes, signal);
+    // The bytes are on their way while their checksums are computed. After an abort the append may still read them: then nobody gets them back.
+    const appending = abortable(file.append(group.chunks), signal);
+    for (const chunk of group.chunks) {
+      sha256.update(chunk);
+      sums.update(chunk);
+    }
+    await appending;
+  }
+
+  async #create(stream: FileStream, signal: AbortSignal): Promise<OpenFile> {
+    const { container, nameOf, policy } = this.#options;
+    const name = nameOf(stream);
+    const file = await retrying(policy, signal, () =>
+      abortable(container.writeFile(name), signal, (late) => void late.abort().catch(ignoreLateFailure)),
+    );
+    const open = { file, sha256: createHash('sha256'), sums: new FileSumsBuilder(stream.blockSize) };
+    this.#open.set(stream, open);
+    return open;
+  }
+
+  async #complete(stream: FileStream, end: FileEnd, signal: AbortSignal): Promise<void> {
+    let response: RangeResponse | undefined;
+    await this.#guarded(stream, signal, async () => {
+      const { file, sha256, sums } = this.#open.get(stream) ?? (await this.#create(stream, signal));
+      await abortable(file.finish(), signal);
+      this.#open.delete(stream);
+      this.#failuresInARow = 0;
+      const { name } = file;
+      const { version } = stream;
+      response = { range: end.range, file: { name, version, ...end, ...sums.build(), sha256: sha256.digest('hex') } };
+    });
+    response ??= { range: end.range, error: stream.failure?.error };
+    await this.#options.respond(response, signal);
+  }
+
+  async #abort(stream: FileStream): Promise<void> {
+    const open = this.#open.get(stream);
+    this.#open.delete(stream);
+    try {
+      await open?.file.abort();
+    } catch {
+      // What made it fail is known already; what an abort leaves behind is never listed.
+    }
+  }
+}
+
+/** The file was opened too late, and nothing is in it. */
+function ignoreLateFailure(): void {
+  return undefined;
+}

@@ -1,0 +1,231 @@
+// Takes one whole snapshot: asks the endpoint for what is missing, asks again for what failed, and writes the manifest when nothing is missing any more.
+// Must never write a manifest of files that leave a hole, overlap, or lie below the version that was asked for.
+
+import { AbortScope, abortable } from '../core/abort.js';
+import { toHex } from '../core/bytes.js';
+import { BackupError, assert } from '../core/errors.js';
+import type { KeyRange } from '../core/key-range.js';
+import { formatRange } from '../core/key-range.js';
+import type { Version } from '../core/version.js';
+import { maxVersion } from '../core/version.js';
+import type { RangeFileSums } from '../format/fdb/snapshot-sums.js';
+import { backOff, isTransient, retrying } from './backoff.js';
+import { byKey, missingRanges } from './coverage.js';
+import { SnapshotEndpoint } from './endpoint.js';
+import type { HalfSnapshot } from './half-snapshot.js';
+import { beginHalfSnapshot, findResumable, readHalfSnapshots, readStoredFiles } from './half-snapshot.js';
+import { PartLog } from './part-log.js';
+import { WholeSnapshot } from './publish.js';
+import type { RangeFailed, RangeResponse } from './range-response.js';
+import type { ResolvedSnapshot, TakeSnapshotOptions } from './snapshot-options.js';
+import { resolveSnapshot } from './snapshot-options.js';
+import { type Access, deleteAll } from './small-files.js';
+import { SnapshotVersions } from './versions.js';
+
+export interface SnapshotResult {
+  /** Of its manifest. */
+  readonly name: string;
+  /** Both inclusive: the smallest and largest version of its files. It serves restores to endVersion and above, with the log from beginVersion on. */
+  readonly beginVersion: Version;
+  readonly endVersion: Version;
+  readonly ranges: readonly KeyRange[];
+  /** In key order. */
+  readonly files: readonly RangeFileSums[];
+  /** Of the range files. */
+  readonly bytes: number;
+  readonly rows: number;
+  /** Keys and values. */
+  readonly rowBytes: number;
+  /** How many of the files an earlier run had stored: 0 for a snapshot that was not resumed. */
+  readonly resumedFiles: number;
+  /** False: the container had a snapshot of the same ranges, versions and size already, as it happens with a database that stands still. That one is `name`; `files` were deleted. */
+  readonly isNew: boolean;
+}
+
+/**
+ * Stores all rows of the ranges and then the manifest. Goes on from a snapshot of the same ranges that was cut off, if there is one that is not too old.
+ *
+ * Errors: INVALID_OPTION; SNAPSHOT_INCOMPLETE when some ranges could not be stored (its `cause` is an AggregateError with one error for each; what was stored is kept for the next call); what the
+ * container throws for its small files; the signal's reason.
+ */
+export async function takeSnapshot(options: TakeSnapshotOptions): Promise<SnapshotResult> {
+  const resolved = resolveSnapshot(options);
+  using scope = new AbortScope(resolved.signal);
+  return await new SnapshotRun(resolved, scope.signal).run();
+}
+
+/** A range that is still to be stored, and how often in a row it was asked for without getting any further. */
+interface Pending {
+  readonly range: KeyRange;
+  readonly attempts: number;
+}
+
+class SnapshotRun {
+  readonly #options: ResolvedSnapshot;
+  readonly #signal: AbortSignal;
+  readonly #access: Access;
+  readonly #files: RangeFileSums[] = [];
+  #totals = { files: 0, bytes: 0, rows: 0 };
+  #resumedFiles = 0;
+
+  constructor(options: ResolvedSnapshot, signal: AbortSignal) {
+    this.#options = options;
+    this.#signal = signal;
+    this.#access = { policy: options, signal };
+  }
+
+  async run(): Promise<SnapshotResult> {
+    const { container, ranges } = this.#options;
+    await retrying(this.#options, this.#signal, () => abortable(container.create(), this.#signal));
+    const resumed = this.#options.resume ? await this.#resume() : undefined;
+    const missing = missingRanges(this.#files, ranges);
+    const entries = missing.length === 0 ? (resumed?.entries ?? []) : await this.#store(resumed, missing);
+    return this.#publish(entries);
+  }
+
+  /** Finds a half snapshot to go on with, and takes over its files. */
+  async #resume(): Promise<HalfSnapshot | undefined> {
+    const { container } = this.#options;
+    for (let halves = await readHalfSnapshots(container, this.#access); ;) {
+      const half = await findResumable(halves, this.#options, this.#access);
+      if (half === undefined) return undefined;
+      const files = (await readStoredFiles(container, half, this.#access)).sort(byKey);
+      if (missingRanges(files, this.#options.ranges).length > 0 || !(await this.#isComplete(files))) {
+        for (const file of files) this.#count(file);
+        this.#resumedFiles = files.length;
+        return half;
+      }
+      // It was completed, and then its entries could not be removed any more: not the snapshot that is asked for now.
+      await deleteAll(container, half.entries, this.#access);
+      halves = halves.filter((other) => other !== half);
+    }
+  }
+
+  #isComplete(files: readonly RangeFileSums[]): Promise<boolean> {
+    return new WholeSnapshot(files, this.#options.ranges).isPublished(this.#options.container, this.#access);
+  }
+
+  /** Stores what is missing; returns the names of the entries that are to be removed in the end. */
+  async #store(resumed: HalfSnapshot | undefined, missing: readonly KeyRange[]): Promise<readonly string[]> {
+    const { container, source, version, random } = this.#options;
+    const atLeast = maxVersion(this.#options.atLeast, resumed?.snapshotBegin ?? 0n);
+    const versions = await SnapshotVersions.open({ source, policy: this.#options, atLeast, version }, this.#signal);
+    try {
+      const half = resumed ?? (await beginHalfSnapshot(this.#options, versions.current, this.#access));
+      const parts = new PartLog(container, half, random, this.#access);
+      try {
+        const failed = await this.#requestAll(missing, half, versions, parts);
+        if (failed.length > 0) throw incomplete(failed, this.#options);
+      } finally {
+        await parts.settled();
+      }
+      return parts.entries;
+    } finally {
+      await versions.close();
+    }
+  }
+
+  /** Asks for the ranges, and for those that failed again, until none is left that may yet succeed. Returns the others. */
+  async #requestAll(
+    missing: readonly KeyRange[],
+    half: HalfSnapshot,
+    versions: SnapshotVersions,
+    parts: PartLog,
+  ): Promise<RangeFailed[]> {
+    const { container, batchSize, maxAttempts } = this.#options;
+    const endpoint = new SnapshotEndpoint(this.#options);
+    const givenUp: RangeFailed[] = [];
+    let pending: Pending[] = missing.map((range) => ({ range, attempts: 0 }));
+    for (let isFirst = true; ; isFirst = false) {
+      const failed: RangeFailed[] = [];
+      const responses = endpoint.request({
+        container,
+        versions,
+        ranges: pending.map(({ range }) => range),
+        snapshotBegin: half.snapshotBegin,
+        firstFile: this.#totals.files,
+        // Fine grain: what failed once is not to take its neighbours along.
+        batchSize: isFirst ? batchSize : 1,
+        signal: this.#signal,
+      });
+      for await (const response of responses) this.#take(response, failed, parts, versions);
+      pending = askAgain(failed, pending, maxAttempts, givenUp);
+      if (pending.length === 0) return givenUp;
+      const attempts = pending.reduce((most, each) => Math.max(most, each.attempts), 1);
+      await backOff(this.#options, attempts, this.#signal);
+    }
+  }
+
+  #take(response: RangeResponse, failed: RangeFailed[], parts: PartLog, versions: SnapshotVersions): void {
+    if (response.file === undefined) failed.push(response);
+    else {
+      this.#count(response.file);
+      parts.add(response.file);
+    }
+    this.#options.onResponse?.(response);
+    this.#options.onProgress?.({ ...this.#totals, retrying: failed.length, version: versions.current });
+  }
+
+  #count(file: RangeFileSums): void {
+    this.#files.push(file);
+    this.#totals = {
+      files: this.#totals.files + 1,
+      bytes: this.#totals.bytes + file.size,
+      rows: this.#totals.rows + file.rows,
+    };
+  }
+
+  async #publish(entries: readonly string[]): Promise<SnapshotResult> {
+    const { container, ranges } = this.#options;
+    const whole = new WholeSnapshot(this.#files, ranges);
+    assert(whole.descriptor.beginVersion >= this.#options.atLeast, 'no row was read below the version asked for');
+    const isNew = await whole.publish(container, this.#access);
+    if (!isNew) await deleteAll(container, [...entries, ...whole.files.map(({ name }) => name)], this.#access);
+    else await deleteAll(container, entries, this.#access);
+    const { beginVersion, endVersion } = whole.descriptor;
+    const rowBytes = whole.files.reduce((sum, file) => sum + file.rowBytes, 0);
+    const { bytes, rows } = this.#totals;
+    const resumedFiles = this.#resumedFiles;
+    const { name, files } = whole;
+    return { name, beginVersion, endVersion, ranges, files, bytes, rows, rowBytes, resumedFiles, isNew };
+  }
+}
+
+/** The failures that are worth another try, in key order; the others go to `givenUp`. */
+function askAgain(
+  failed: readonly RangeFailed[],
+  pending: readonly Pending[],
+  maxAttempts: number,
+  givenUp: RangeFailed[],
+): Pending[] {
+  const attemptsOf = new Map(pending.map(({ range, attempts }) => [rangeKey(range), attempts]));
+  const again: Pending[] = [];
+  for (const failure of [...failed].sort(byKey)) {
+    // A smaller range than was asked for: the rest of that was stored, or failed by itself.
+    const attempts = (attemptsOf.get(rangeKey(failure.range)) ?? 0) + 1;
+    if (isTransient(failure.error) && attempts < maxAttempts) again.push({ range: failure.range, attempts });
+    else givenUp.push(failure);
+  }
+  return again;
+}
+
+function rangeKey({ begin, end }: KeyRange): string {
+  return `${toHex(begin)} ${toHex(end)}`;
+}
+
+function incomplete(failed: readonly RangeFailed[], { container }: ResolvedSnapshot): BackupError {
+  const errors = failed.map(({ range, error }) => {
+    const reason = error instanceof Error ? error.message : String(error);
+    return new Error(`${formatRange(range)}: ${reason}`, { cause: error });
+  });
+  const first = (errors[0] as Error).message;
+  return new BackupError(
+    'SNAPSHOT_INCOMPLETE',
+    `${failed.length} ranges of the snapshot could not be stored, the first is ${first}. What was stored is kept: take it again, and only what is missing is scanned`,
+    {
+      container: container.url,
+      retryable: failed.every(({ error }) => isTransient(error)),
+      cause: new AggregateError(errors, 'the ranges that could not be stored'),
+    },
+  );
+}
