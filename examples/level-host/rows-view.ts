@@ -9,8 +9,8 @@ import type { Level } from './level.js';
 export const DURABLE_VERSION: Uint8Array = metaKey('durable-version');
 
 /** Bytes after which LevelDB ends a batch, and rows that a batch has at most: turning a row into JavaScript takes the event loop about a microsecond. */
-const BATCH_BYTES = 100 * 1024;
-const BATCH_ROWS = 2_000;
+export const BATCH_BYTES = 100 * 1024;
+export const BATCH_ROWS = 2_000;
 
 export class RowsView {
   readonly version: Version;
