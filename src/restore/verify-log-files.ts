@@ -1,12 +1,13 @@
 // Decodes log files whole, to find the ones that a restore would refuse.
 
 import type { Clock } from '../core/clock.js';
-import { BackupError } from '../core/errors.js';
+import type { BackupError } from '../core/errors.js';
 import { LogRecordReader } from '../format/fdb/log-file-decoder.js';
 import type { BackupContainer } from '../ports/backup-container.js';
 import type { LogFile } from './description.js';
 import { DEFAULT_READ_BYTES, readRun } from './log-file-blocks.js';
 import { TimeSlices } from './time-slices.js';
+import { isDamage } from './verify-read.js';
 
 export interface CorruptLogFile {
   readonly file: LogFile;
@@ -53,14 +54,4 @@ async function verifyLogFile(
     reader.load(await readRun(container, file, reader.nextOffset, DEFAULT_READ_BYTES));
     while (reader.next()) if (slices.due()) await slices.yield();
   }
-}
-
-/** Damage stays; anything else (the container cannot be reached, the call was aborted) says nothing about the file. */
-function isDamage(error: unknown): error is BackupError {
-  return (
-    BackupError.is(error, 'CORRUPT_FILE') ||
-    BackupError.is(error, 'UNSUPPORTED_FORMAT') ||
-    BackupError.is(error, 'CHECKSUM_MISMATCH') ||
-    BackupError.is(error, 'INVALID_MUTATION')
-  );
 }
