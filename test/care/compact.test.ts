@@ -258,10 +258,21 @@ describe('a compaction that dies', () => {
     'at any call (%s) leaves the log as it was, and is finished by the next',
     async (moment) => {
       const random = new SeededRandom(3);
-      const epochs = [{ begin: 1n, end: 80n, totalTags: 2 }];
-      const records = randomHistory(random, epochs, 15, 4);
+      const records = randomHistory(random, [{ begin: 1n, end: 80n, totalTags: 2 }], 15, 4);
       const start = await newContainer();
-      await writeHistory(start, random, epochs, records);
+      const places = [
+        [1n, 20n],
+        [15n, 40n],
+        [20n, 30n],
+        [40n, 60n],
+        [60n, 80n],
+      ] as const;
+      for (const tag of [0, 1]) {
+        for (const [begin, end] of places) {
+          const own = records.filter((r) => r.tag === tag && r.version >= begin && r.version < end);
+          await putLog(start, { begin, end, tag, totalTags: 2 }, own);
+        }
+      }
       const { complete } = await describeBackup(start);
       const rows = rowsAt(records, 79n);
       let deaths = 0;
