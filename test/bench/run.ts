@@ -17,6 +17,9 @@ const benches: readonly { readonly name: string; readonly load: () => Promise<{ 
   { name: 'memory', load: () => import('./memory.js') },
   { name: 'eventloop', load: () => import('./eventloop.js') },
   { name: 'describe', load: () => import('./describe.js') },
+  { name: 'schedule', load: () => import('./schedule.js') },
+  { name: 'snapshot', load: () => import('./snapshot.js') },
+  { name: 'restore', load: () => import('./restore.js') },
 ];
 
 const { values: args } = parseArgs({
