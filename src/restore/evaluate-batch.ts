@@ -1,30 +1,33 @@
 // Turns a batch of mutations into plain sets and clears: atomic operations are evaluated over what the target holds and over what the batch itself has done before them.
 
-import { evaluateAtomic, isAtomicType } from '../core/atomic.js';
+import { evaluateAtomic } from '../core/atomic.js';
 import { compareBytes, keyAfter } from '../core/bytes.js';
 import { BackupError } from '../core/errors.js';
 import type { Mutation } from '../core/mutation.js';
-import { MutationType } from '../core/mutation.js';
 import type { RestoreOperation, RestoreTarget } from '../ports/restore-target.js';
 
-/** `mutations` in order; the operations come out in the same order. One `read` of the target, and none if there is no atomic operation. */
+/** What a restore is going to do, before atomic operations are evaluated. */
+export type PendingOperation = RestoreOperation | PendingAtomic;
+
+export interface PendingAtomic {
+  readonly type: 'atomic';
+  readonly mutation: Mutation;
+}
+
+/** The operations come out in the same order. One `read` of the target. */
 export async function evaluateBatch(
-  mutations: readonly Mutation[],
+  pending: readonly PendingOperation[],
   target: Pick<RestoreTarget, 'read'>,
 ): Promise<RestoreOperation[]> {
-  const atomics = mutations.filter((mutation) => isAtomicType(mutation.type));
-  const overlay = atomics.length === 0 ? undefined : await Overlay.read(atomics, target);
+  const overlay = await Overlay.read(pending, target);
   const operations: RestoreOperation[] = [];
-  for (const mutation of mutations) {
-    const { type, param1: key, param2 } = mutation;
-    if (type === MutationType.SetValue) {
-      overlay?.set(key, param2);
-      operations.push({ type: 'set', key, value: param2 });
-    } else if (type === MutationType.ClearRange) {
-      overlay?.clear(key, param2);
-      operations.push({ type: 'clear', begin: key, end: param2 });
-    } else if (overlay !== undefined) {
-      evaluate(mutation, overlay, operations);
+  for (const operation of pending) {
+    if (operation.type === 'atomic') {
+      evaluate(operation.mutation, overlay, operations);
+    } else {
+      if (operation.type === 'set') overlay.set(operation.key, operation.value);
+      else overlay.clear(operation.begin, operation.end);
+      operations.push(operation);
     }
   }
   return operations;
@@ -53,8 +56,10 @@ class Overlay {
     this.#keys = keys;
   }
 
-  static async read(atomics: readonly Mutation[], target: Pick<RestoreTarget, 'read'>): Promise<Overlay> {
-    const distinct = new Map(atomics.map((mutation) => [text(mutation.param1), mutation.param1]));
+  static async read(pending: readonly PendingOperation[], target: Pick<RestoreTarget, 'read'>): Promise<Overlay> {
+    const distinct = new Map<string, Uint8Array>();
+    for (const operation of pending)
+      if (operation.type === 'atomic') distinct.set(text(operation.mutation.param1), operation.mutation.param1);
     const keys = [...distinct.values()].sort(compareBytes);
     const values = await target.read(keys);
     if (values.length !== keys.length) {

@@ -3,14 +3,12 @@
 // In memory at most: two runs of blocks per tag (a run is `readBytes`, or one block where blocks are larger), the runs that the current batch still refers to (one more
 // per tag, and what its `batchBytes` of records lie in), and the batch's columns.
 
-import { abortable } from '../core/abort.js';
-import PQueue from 'p-queue';
 import type { Clock } from '../core/clock.js';
-import { BackupError } from '../core/errors.js';
 import type { BackupContainer } from '../ports/backup-container.js';
-import { DEFAULT_READ_BYTES, readRun } from './log-file-blocks.js';
+import { CheckedReads } from './checked-reads.js';
+import { DEFAULT_READ_BYTES } from './log-file-blocks.js';
 import { MergedBatch } from './merged-batch.js';
-import type { LogPiece, TagPieces } from './restore-set.js';
+import type { TagPieces } from './restore-pieces.js';
 import { DONE, EMPTY, READY, TagLogCursor } from './tag-log-cursor.js';
 import { TimeSlices } from './time-slices.js';
 
@@ -31,12 +29,9 @@ export interface MergeOptions {
   readonly onBytes?: ((bytes: number) => void) | undefined;
 }
 
-const READ_ATTEMPTS = 6;
-const FIRST_RETRY_MS = 100;
-
 /**
  * Yields one and the same batch again and again, refilled. Reads that fail with a retryable error are tried again with backoff, six times in all. Throws what LogRecordReader
- * throws for damaged files. Leaves no read behind when it ends, fails or is left.
+ * throws for damaged files, and CHECKSUM_MISMATCH for blocks that are not those of which the container has checksums. Leaves no read behind when it ends, fails or is left.
  */
 export async function* mergeLogs(
   container: BackupContainer,
@@ -47,14 +42,12 @@ export async function* mergeLogs(
     clock,
     signal,
     readBytes = DEFAULT_READ_BYTES,
-    concurrentReads = 4,
+    concurrentReads,
     batchRecords = 16_384,
     batchBytes = 4 << 20,
   } = options;
-  const reads = new PQueue({ concurrency: concurrentReads });
-  const read = (piece: LogPiece, offset: number) =>
-    reads.add(() => readWithRetry(container, piece, offset, readBytes, options));
-  const cursors = tags.map((tag) => new TagLogCursor(tag, read, readBytes));
+  const reads = new CheckedReads(container, { clock, signal, readBytes, concurrentReads });
+  const cursors = tags.map((tag) => new TagLogCursor(tag, (file, offset) => reads.run(file, offset), readBytes));
   const batch = new MergedBatch(batchRecords);
   const slices = new TimeSlices(clock);
   try {
@@ -180,24 +173,4 @@ function isBefore(a: TagLogCursor, b: TagLogCursor): boolean {
   if (a.versionLow !== b.versionLow) return a.versionLow < b.versionLow;
   if (a.subsequence !== b.subsequence) return a.subsequence < b.subsequence;
   return a.tag < b.tag;
-}
-
-async function readWithRetry(
-  container: BackupContainer,
-  piece: LogPiece,
-  offset: number,
-  readBytes: number,
-  { clock, signal }: MergeOptions,
-): Promise<Uint8Array> {
-  for (let attempt = 1; ; attempt++) {
-    signal?.throwIfAborted();
-    try {
-      const run = readRun(container, piece.file, offset, readBytes);
-      // A container may hang, and its calls know no signal; what it reads too late is nobody's.
-      return await (signal === undefined ? run : abortable(run, signal));
-    } catch (error) {
-      if (attempt >= READ_ATTEMPTS || !BackupError.is(error) || !error.retryable) throw error;
-    }
-    await clock.sleep(FIRST_RETRY_MS * 2 ** (attempt - 1), signal);
-  }
 }

@@ -2,7 +2,7 @@
 
 import { RECORD_HEADER_BYTES } from '../core/message-batch.js';
 import type { Mutation } from '../core/mutation.js';
-import { decodeMutation } from '../core/mutation.js';
+import { MUTATION_OVERHEAD_BYTES, MutationType, decodeMutation, readUint32LE } from '../core/mutation.js';
 import type { Version } from '../core/version.js';
 
 /** Where a run of bytes comes from. */
@@ -59,6 +59,23 @@ export class MergedBatch {
   /** Its params share the run's memory. */
   mutation(i: number): Mutation {
     return decodeMutation((this.runs[this.run[i] as number] as Uint8Array).subarray(this.start[i], this.end[i]));
+  }
+
+  /** Whether record i is a set as most are, without a checksum: `setKey` and `setValue` then say it all. */
+  isPlainSet(i: number): boolean {
+    return (this.runs[this.run[i] as number] as Uint8Array)[this.start[i] as number] === MutationType.SetValue;
+  }
+
+  setKey(i: number): Uint8Array {
+    const bytes = this.runs[this.run[i] as number] as Uint8Array;
+    const start = this.start[i] as number;
+    return bytes.subarray(start + 5, start + 5 + readUint32LE(bytes, start + 1));
+  }
+
+  setValue(i: number): Uint8Array {
+    const bytes = this.runs[this.run[i] as number] as Uint8Array;
+    const start = this.start[i] as number;
+    return bytes.subarray(start + MUTATION_OVERHEAD_BYTES + readUint32LE(bytes, start + 1), this.end[i]);
   }
 
   /** File and offset of record i, for error messages. */

@@ -1,52 +1,57 @@
 // restore: rebuilds the database at one version. What it cannot rebuild exactly it refuses before it writes anything.
 
-import { createHash } from 'node:crypto';
-import { toHex } from '../core/bytes.js';
 import type { Clock } from '../core/clock.js';
 import { systemClock } from '../core/clock.js';
 import { BackupError } from '../core/errors.js';
 import type { KeyRange } from '../core/key-range.js';
-import { NORMAL_KEYS, checkRange, formatRange } from '../core/key-range.js';
+import { checkRange } from '../core/key-range.js';
 import type { Version } from '../core/version.js';
 import { checkVersion } from '../core/check-version.js';
-import type { JobMarker } from '../format/fdb/properties.js';
 import type { BackupContainer } from '../ports/backup-container.js';
-import type { RestoreCheckpoint, RestoreTarget } from '../ports/restore-target.js';
+import type { RestoreTarget } from '../ports/restore-target.js';
 import { describeBackup } from './describe.js';
-import { LogApplier, parseCursor } from './log-applier.js';
-import type { PartOfVersion } from './log-applier.js';
-import { mergeLogs } from './log-merge.js';
-import { RangeFilter, intersectRangeSets } from './range-filter.js';
-import type { RestoreBaseline, RestoreSet } from './restore-set.js';
-import { planRestoreSet, remainingSet } from './restore-set.js';
+import { KeyRewriter } from './key-rewriter.js';
+import type { PrefixOptions } from './key-rewriter.js';
+import { findChosen, hashRequest, restoreIdOf } from './restore-id.js';
+import type { RestoreProgress } from './restore-progress.js';
+import { prepareTarget } from './restore-resume.js';
+import type { RestoreRun } from './restore-run.js';
+import { runRestore } from './restore-run.js';
+import type { RestoreSet } from './restore-pieces.js';
+import type { RestoreBaseline } from './restore-start.js';
+import { findReadableStarts, planVersion } from './plan-restore.js';
+import type { WantedVersion } from './wanted-version.js';
+import { checkWantedVersion, resolveVersion } from './wanted-version.js';
 
-export interface RestoreProgress {
-  readonly phase: RestoreCheckpoint['phase'];
-  /** Everything at or below it is in the target. */
-  readonly version: Version;
-  /** Bytes of log files read, of those that this run has to read in all. */
-  readonly bytesRead: number;
-  readonly bytesTotal: number;
-  /** Mutations that were applied so far by this run. */
-  readonly mutations: number;
-}
+export type { RestoreProgress } from './restore-progress.js';
 
-export interface RestoreOptions {
+export interface RestoreOptions extends WantedVersion, PrefixOptions {
   readonly container: BackupContainer;
   readonly target: RestoreTarget;
-  /** Inclusive: the version to rebuild. */
-  readonly version: Version;
-  /** Keys to restore; default: all that the job backed up. Keys outside of the job's ranges are not in the backup and stay as they are. */
+  /** Inclusive: the version to rebuild, or `latest`: the last one that can be. Either this or `timestamp`. */
+  readonly version?: Version | 'latest' | undefined;
+  /** A time, as a Date or in milliseconds since 1970: rebuilds the newest version that was recorded at or before it. */
+  readonly timestamp?: Date | number | undefined;
+  /** Keys to restore, as they are in the backup; default: all that the job backed up. Keys outside of the job's ranges are not in the backup and stay as they are. */
   readonly ranges?: readonly KeyRange[] | undefined;
-  /** `empty`: replay the log alone, over nothing. Possible for log-only jobs whose log begins with the database. Restores from snapshots follow in a later release. */
+  /** Default: the newest snapshot that serves; for a log-only job without one, an empty database. `empty`: replay the log alone, over nothing, whatever snapshots there are. */
   readonly baseline?: RestoreBaseline | undefined;
   /** Inclusive: the first version at which the database can have written anything. Default: what the job said when it was submitted. */
   readonly firstVersion?: Version | undefined;
-  /** Clear the ranges in the target first. Default false: a target that is not empty is refused. */
+  /** Put in front of every key. Must not begin with 0xFF. */
+  readonly addPrefix?: Uint8Array | undefined;
+  /**
+   * Taken off every key, before `addPrefix` is put on. Keys that do not have it are not restored, and clears only do what concerns keys that have it; without `addPrefix` keys
+   * that would begin with 0xFF are not restored either. `ranges` that go beyond these keys are refused. Must not begin with 0xFF.
+   */
+  readonly removePrefix?: Uint8Array | undefined;
+  /** Clear the ranges in the target first. Default false: a target that is not empty there is refused. */
   readonly clearTarget?: boolean | undefined;
-  /** Bytes of mutations per `apply`, as far as versions allow. Default 1 MiB. */
+  /** Into how many parts, by their keys, the work is divided at most, for a target that has shards. Default 4. One snapshot file is never divided. */
+  readonly shards?: number | undefined;
+  /** Bytes of rows or mutations per `apply`, as far as versions allow. Default 1 MiB. */
   readonly applyBytes?: number | undefined;
-  /** Bytes read at a time from each tag's log. Default 1 MiB. */
+  /** Bytes read at a time from each file. Default 1 MiB. */
   readonly readBytes?: number | undefined;
   /** Called after each `apply`. */
   readonly onProgress?: ((progress: RestoreProgress) => void) | undefined;
@@ -57,40 +62,91 @@ export interface RestoreOptions {
 
 export interface RestoreResult {
   readonly version: Version;
-  /** What was restored: sorted and disjoint. */
+  /** What was restored, as the keys are in the backup: sorted and disjoint. */
   readonly ranges: readonly KeyRange[];
-  /** The version up to which an earlier, interrupted run had come; undefined: this one began at the beginning. */
+  /** Name of the snapshot that it started from; undefined: an empty database. */
+  readonly snapshot: string | undefined;
+  /** An earlier, interrupted run had begun. */
+  readonly resumed: boolean;
+  /** The version up to which it had come; undefined: it had not come to the log. */
   readonly resumedAfter: Version | undefined;
-  /** Of this run. */
+  /** Of this run: rows of the snapshot, mutations of the log that count, and sets and clears that the target was given. */
+  readonly rows: number;
   readonly mutations: number;
   readonly operations: number;
   readonly bytesRead: number;
 }
 
 const DEFAULT_APPLY_BYTES = 1 << 20;
+const DEFAULT_READ_BYTES = 1 << 20;
+const DEFAULT_SHARDS = 4;
+const MAX_SHARDS = 256;
 
 /**
- * An interrupted restore is continued by the same call: the target's checkpoint says where. A restore that is done already returns at once, unless `clearTarget` asks for it again.
+ * An interrupted restore is continued by the same call: the target's checkpoint says where, and with `latest` or a timestamp also which version had been chosen. A restore that is
+ * done already returns at once, unless `clearTarget` asks for it again.
  *
- * Throws INVALID_OPTION; FILE_NOT_FOUND if there is no container; NOT_RESTORABLE with the reason (which tag, which gap); UNSUPPORTED_FORMAT; TARGET_NOT_EMPTY; CORRUPT_FILE,
- * CHECKSUM_MISMATCH or INVALID_MUTATION, with file and offset, for a damaged log file: the target then holds a part, and its checkpoint says so; the signal's reason; and what the
- * container and the target throw.
+ * Throws INVALID_OPTION; FILE_NOT_FOUND if there is no container; NOT_RESTORABLE with the reason (which tag, which gap); ENCRYPTION_KEY_MISSING; UNSUPPORTED_FORMAT;
+ * TARGET_NOT_EMPTY; CORRUPT_FILE, CHECKSUM_MISMATCH or INVALID_MUTATION, with file and offset, for a damaged file: nothing of the damaged block is applied, the target then holds a
+ * part, and its checkpoint says so; the signal's reason; and what the container and the target throw.
  */
 export async function restore(options: RestoreOptions): Promise<RestoreResult> {
   checkOptions(options);
-  const { container, version, signal, clock = systemClock } = options;
+  const { container, target, signal, clock = systemClock } = options;
+  const rewriter = new KeyRewriter(options);
+  const request = { ...options, ranges: rewriter.limit(options.ranges) };
   const description = await describeBackup(container, { signal, clock });
-  const set = planRestoreSet(description, options);
-  const job = description.job as JobMarker; // planRestoreSet has refused a container without one
-  const ranges = chooseRanges(job, options.ranges);
-  const restoreId = identify(job, set, ranges);
-  const start = await prepareTarget(options, set, ranges, restoreId);
-  if (start === 'done') return { version, ranges, resumedAfter: version, mutations: 0, operations: 0, bytesRead: 0 };
-  return replay(options, set, ranges, restoreId, start, clock);
+  const starts = findReadableStarts(description, request);
+  const hash = hashRequest(description, request);
+  const checkpoint = await target.checkpoint();
+  const begun = checkpoint === undefined ? undefined : findChosen(checkpoint.restoreId, hash, starts);
+  // What is done is done for the version that it was done for: the latest may be another one now.
+  const chosen = checkpoint?.phase === 'done' ? undefined : begun;
+  const version = chosen?.version ?? (await resolveVersion(container, description, starts, request, signal));
+  const same = begun?.version === version ? begun.starts : starts;
+  const set = await planVersion(container, description, same, version, request);
+  const restoreId = restoreIdOf(hash, set);
+  const state = await prepareTarget({
+    target,
+    restoreId,
+    set,
+    targetRanges: set.ranges.map((range) => rewriter.range(range)),
+    clearTarget: options.clearTarget ?? false,
+    shards: options.shards ?? DEFAULT_SHARDS,
+    checkpoint,
+  });
+  if (state === 'done') return resultOf(set, NOTHING_DONE, true, version);
+  const run = await runRestore({
+    container,
+    target,
+    restoreId,
+    set,
+    state,
+    rewriter,
+    applyBytes: options.applyBytes ?? DEFAULT_APPLY_BYTES,
+    readBytes: options.readBytes ?? DEFAULT_READ_BYTES,
+    onProgress: options.onProgress,
+    signal,
+    clock,
+  });
+  const inLog = state.resumed && state.shards.every(({ phase }) => phase !== 'rows');
+  const applied = state.shards.map((shard) => shard.applied);
+  return resultOf(set, run, state.resumed, inLog ? applied.reduce((a, b) => (a < b ? a : b)) : undefined);
+}
+
+const NOTHING_DONE: RestoreRun = { rows: 0, mutations: 0, operations: 0, bytesRead: 0 };
+
+function resultOf(
+  set: RestoreSet,
+  run: RestoreRun,
+  resumed: boolean,
+  resumedAfter: Version | undefined,
+): RestoreResult {
+  return { version: set.version, ranges: set.ranges, snapshot: set.snapshot?.name, resumed, resumedAfter, ...run };
 }
 
 function checkOptions(options: RestoreOptions): void {
-  checkVersion(options.version, 'version');
+  checkWantedVersion(options);
   if (options.firstVersion !== undefined) checkVersion(options.firstVersion, 'firstVersion');
   if (options.baseline !== undefined && options.baseline !== 'empty') {
     throw new BackupError('INVALID_OPTION', `baseline must be 'empty' or left out, got ${String(options.baseline)}`);
@@ -104,125 +160,7 @@ function checkOptions(options: RestoreOptions): void {
       throw new BackupError('INVALID_OPTION', `${name} must be a whole number of bytes above 0, got ${value}`);
     }
   }
-}
-
-function chooseRanges(job: JobMarker, wanted: readonly KeyRange[] | undefined): readonly KeyRange[] {
-  const stored = job.ranges.length === 0 ? [NORMAL_KEYS] : job.ranges;
-  const ranges = intersectRangeSets(stored, wanted ?? stored);
-  if (ranges.length === 0) {
-    const names = wanted?.map(formatRange).join(', ') ?? '';
-    throw new BackupError(
-      'INVALID_OPTION',
-      `ranges: none of ${names} is in the backup, which has ${stored.map(formatRange).join(', ')}`,
-    );
-  }
-  return ranges;
-}
-
-/** The same for every run of one restore, and different for any other: what makes a checkpoint worth continuing. Not the container's URL: a backup may be moved. */
-function identify(job: JobMarker, set: RestoreSet, ranges: readonly KeyRange[]): string {
-  const facts = [
-    'tidemark restore 1',
-    job.uid,
-    `${set.version}`,
-    `${set.logBegin}`,
-    ...ranges.map((r) => `${toHex(r.begin)}-${toHex(r.end)}`),
-  ];
-  return createHash('sha256').update(facts.join('\n')).digest('hex').slice(0, 32);
-}
-
-interface Start {
-  /** Everything below it is applied. */
-  readonly from: Version;
-  readonly part: PartOfVersion | undefined;
-  readonly resumed: boolean;
-}
-
-/** Where to go on, or that there is nothing to do. A target that is no half-done restore of the same kind must be empty, or is cleared if that was asked for. */
-async function prepareTarget(
-  options: RestoreOptions,
-  set: RestoreSet,
-  ranges: readonly KeyRange[],
-  restoreId: string,
-): Promise<Start | 'done'> {
-  const { target, clearTarget = false } = options;
-  const checkpoint = await target.checkpoint();
-  if (checkpoint?.restoreId === restoreId) {
-    if (checkpoint.phase === 'done' && !clearTarget) return 'done';
-    if (checkpoint.phase === 'log') return resume(checkpoint, set);
-  }
-  const full: KeyRange[] = [];
-  for (const range of ranges) if (!(await target.isEmpty(range))) full.push(range);
-  if (full.length > 0) {
-    if (!clearTarget) {
-      const what =
-        checkpoint === undefined || checkpoint.restoreId === restoreId
-          ? ''
-          : ` (it was last written by another restore, which is ${checkpoint.phase === 'done' ? 'done' : 'not done'})`;
-      throw new BackupError(
-        'TARGET_NOT_EMPTY',
-        `the target holds keys in ${formatRange(full[0]!)}${what}; pass clearTarget: true to clear the restored ranges first`,
-      );
-    }
-    const clears = full.map(({ begin, end }) => ({ type: 'clear' as const, begin, end }));
-    await target.apply(clears, { restoreId, phase: 'clearing', version: 0n });
-  }
-  return { from: set.logBegin, part: undefined, resumed: false };
-}
-
-function resume(checkpoint: RestoreCheckpoint, set: RestoreSet): Start {
-  const part = checkpoint.cursor === undefined ? undefined : parseCursor(checkpoint.cursor);
-  const known = checkpoint.version >= set.logBegin - 1n && checkpoint.version <= set.version;
-  if (!known || (checkpoint.cursor !== undefined && part === undefined)) {
-    throw new BackupError(
-      'ADAPTER_CONTRACT',
-      `the target's checkpoint (version ${checkpoint.version}, cursor ${String(checkpoint.cursor)}) is not one that was stored`,
-    );
-  }
-  return { from: checkpoint.version + 1n, part, resumed: true };
-}
-
-async function replay(
-  options: RestoreOptions,
-  set: RestoreSet,
-  ranges: readonly KeyRange[],
-  restoreId: string,
-  start: Start,
-  clock: Clock,
-): Promise<RestoreResult> {
-  const { container, target, version, signal, onProgress, applyBytes = DEFAULT_APPLY_BYTES } = options;
-  const remaining = remainingSet(set, start.from);
-  let bytesRead = 0;
-  const applier: LogApplier = new LogApplier({
-    target,
-    restoreId,
-    filter: new RangeFilter(ranges),
-    applyBytes,
-    applied: start.from - 1n,
-    skip: start.part,
-    onApplied: (checkpoint) =>
-      onProgress?.({
-        phase: checkpoint.phase,
-        version: checkpoint.version,
-        bytesRead,
-        bytesTotal: remaining.bytes,
-        mutations: applier.mutations,
-      }),
-  });
-  const batches = mergeLogs(container, remaining.tags, {
-    clock,
-    signal,
-    ...(options.readBytes === undefined ? {} : { readBytes: options.readBytes }),
-    onBytes: (bytes) => {
-      bytesRead = bytes;
-    },
-  });
-  for await (const batch of batches) {
-    await applier.add(batch);
-    signal?.throwIfAborted();
-  }
-  signal?.throwIfAborted();
-  await applier.finish(version);
-  const resumedAfter = start.resumed ? start.from - 1n : undefined;
-  return { version, ranges, resumedAfter, mutations: applier.mutations, operations: applier.operations, bytesRead };
+  const { shards } = options;
+  if (shards !== undefined && (!Number.isSafeInteger(shards) || shards < 1 || shards > MAX_SHARDS))
+    throw new BackupError('INVALID_OPTION', `shards must be a whole number from 1 to ${MAX_SHARDS}, got ${shards}`);
 }

@@ -35,7 +35,7 @@ export interface SnapshotFiles {
  */
 export async function readSnapshotFiles(
   container: BackupContainer,
-  snapshot: SnapshotFile,
+  snapshot: Pick<SnapshotFile, 'name' | 'beginVersion' | 'endVersion'>,
   sizes: ReadonlyMap<string, number>,
 ): Promise<SnapshotFiles> {
   const { name } = snapshot;
@@ -47,7 +47,7 @@ export async function readSnapshotFiles(
     refuse(name, 'its manifest names other versions than its name');
   checkMissing(manifest.files, sizes);
   const files: RangeFile[] = [];
-  let known = true;
+  const known: (RangeFile & { readonly range: KeyRange })[] = [];
   for (const file of manifest.files) {
     const facts = parseRangeFileName(file);
     if (facts === undefined) return refuse(name, `it names ${file}, which is no range file`);
@@ -55,11 +55,12 @@ export async function readSnapshotFiles(
     if (version < snapshot.beginVersion || version > snapshot.endVersion)
       refuse(name, `it names ${file}, whose version lies outside of its own`);
     const range = manifest.keyRanges.get(file);
-    known &&= range !== undefined;
-    files.push({ name: file, size: sizes.get(file) as number, version, blockSize, range });
+    const entry = { name: file, size: sizes.get(file) as number, version, blockSize };
+    files.push({ ...entry, range });
+    if (range !== undefined) known.push({ ...entry, range });
   }
-  if (!known) return { files, ranges: undefined };
-  return { files: inKeyOrder(name, files), ranges: coalesceRanges(files.map((file) => file.range as KeyRange)) };
+  if (known.length < files.length) return { files, ranges: undefined };
+  return { files: inKeyOrder(name, known), ranges: coalesceRanges(known.map(({ range }) => range)) };
 }
 
 function checkMissing(files: readonly string[], sizes: ReadonlyMap<string, number>): void {
@@ -72,19 +73,22 @@ function checkMissing(files: readonly string[], sizes: ReadonlyMap<string, numbe
   );
 }
 
-/** Every file with a range. CORRUPT_FILE if two of them share a key: which one's version would count? */
-export function inKeyOrder(manifest: string, files: readonly RangeFile[]): RangeFile[] {
-  const sorted = files
-    .map((file) => ({ file, range: file.range as KeyRange }))
-    .sort((a, b) => compareBytes(a.range.begin, b.range.begin) || compareBytes(a.range.end, b.range.end));
-  sorted.forEach(({ file, range }, i) => {
+/** Sorted by keys. CORRUPT_FILE, of the manifest, if two of them share a key: which one's version would count? */
+export function inKeyOrder<T extends { readonly name: string; readonly range: KeyRange }>(
+  manifest: string,
+  files: readonly T[],
+): T[] {
+  const sorted = [...files].sort(
+    (a, b) => compareBytes(a.range.begin, b.range.begin) || compareBytes(a.range.end, b.range.end),
+  );
+  sorted.forEach(({ name, range }, i) => {
     if (compareBytes(range.begin, range.end) > 0)
-      refuse(manifest, `${file.name} has the keys ${formatRange(range)}, which end before they begin`);
+      refuse(manifest, `${name} has the keys ${formatRange(range)}, which end before they begin`);
     const next = sorted[i + 1];
     if (next !== undefined && compareBytes(next.range.begin, range.end) < 0)
-      refuse(manifest, `${file.name} and ${next.file.name} overlap: both have "${formatRange(next.range)}"`);
+      refuse(manifest, `${name} and ${next.name} overlap: both have keys of ${formatRange(next.range)}`);
   });
-  return sorted.map(({ file }) => file);
+  return sorted;
 }
 
 function refuse(file: string, what: string): never {

@@ -4,11 +4,12 @@
 import { EMPTY_BYTES } from '../core/bytes.js';
 import { LogRecordReader } from '../format/fdb/log-file-decoder.js';
 import type { RunPlace } from './merged-batch.js';
-import type { LogPiece, TagPieces } from './restore-set.js';
+import type { LogFile } from './description.js';
 import { runBytes } from './log-file-blocks.js';
+import type { LogPiece, TagPieces } from './restore-pieces.js';
 
 /** Reads a run of a file. Never rejects on its own: see `Settled`. */
-export type ReadRun = (piece: LogPiece, offset: number) => Promise<Uint8Array>;
+export type ReadRun = (file: LogFile, offset: number) => Promise<Uint8Array>;
 
 /** A read-ahead may fail long before anyone waits for it: its outcome is kept, so that no rejection goes unobserved. */
 type Settled = { readonly bytes: Uint8Array } | { readonly error: unknown };
@@ -167,7 +168,7 @@ export class TagLogCursor {
   }
 
   #startRead(piece: number, offset: number): ReadAhead {
-    const outcome = this.#read(this.#pieces[piece]!, offset).then(
+    const outcome = this.#read(this.#pieces[piece]!.file, offset).then(
       (bytes): Settled => ({ bytes }),
       (error: unknown): Settled => ({ error }),
     );

@@ -1,10 +1,7 @@
 import { describe, expect, it } from 'vitest';
-import { DirectoryContainer } from '../../src/container/directory-container.js';
-import { describeBackup } from '../../src/restore/describe.js';
 import type { RestoreSetOptions } from '../../src/restore/restore-set.js';
-import { planRestoreSet, remainingSet, restoreSet } from '../../src/restore/restore-set.js';
-import { goldenContainer } from '../format/golden.js';
-import { newContainer, putEmptyLogs, putMarker, putSnapshot } from './container-builder.js';
+import { remainingSet, restoreSet } from '../../src/restore/restore-set.js';
+import { newContainer, putEmptyLogs, putMarker } from './container-builder.js';
 import { SeededRandom, randomHistory, writeHistory } from './log-model.js';
 
 async function plan(
@@ -136,7 +133,7 @@ describe('restoreSet', () => {
         [10, 20],
       ],
     });
-    const set = planRestoreSet(await describeBackup(container), from(15n));
+    const set = await restoreSet({ container, ...from(15n) });
     expect(remainingSet(set, 12n).tags[0]?.pieces).toMatchObject([{ begin: 12n, end: 16n }]);
   });
 
@@ -187,13 +184,6 @@ describe('restoreSet', () => {
     await expect(plan({ '0/1': [[1, 10]] }, from(10n))).rejects.toThrow(/Restorable: 1 to 9/);
   });
 
-  it('promises no version that only a snapshot would give', async () => {
-    const container = new DirectoryContainer(goldenContainer('small3')!);
-    await expect(restoreSet({ container, ...from(300_000_000n) })).rejects.toThrow(
-      /Restorable: nothing \(and 211016146 to 337036558 from snapshots, which this release cannot load\)/,
-    );
-  });
-
   it('allows a first version of the caller’s own', async () => {
     await expect(plan({ '0/1': [[4, 30]] }, { ...from(25n), firstVersion: 4n })).resolves.toEqual([[0, '4-30: 4-26']]);
     await expect(plan({ '0/1': [[1, 30]] }, { ...from(25n), firstVersion: 0n })).rejects.toThrow(
@@ -209,15 +199,6 @@ describe('restoreSet', () => {
     );
     await putMarker(container, { logOnly: false });
     await expect(restoreSet({ container, ...from(5n) })).rejects.toThrow(notRestorable(/not log-only/));
-  });
-
-  it('refuses to start from a snapshot, for now', async () => {
-    const container = await newContainer();
-    await putEmptyLogs(container, { '0/1': [[1, 10]] });
-    await putSnapshot(container, 3n, 3n);
-    await expect(restoreSet({ container, version: 5n })).rejects.toThrow(
-      notRestorable(/snapshot are not supported yet/),
-    );
   });
 
   it.each([-1n, 1n << 63n])('refuses %s, which is no version', async (version) => {

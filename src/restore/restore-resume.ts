@@ -1,0 +1,143 @@
+// Where a restore begins: at the beginning, in a target that is empty or has been cleared; or where the target's checkpoints say that an earlier run has got to.
+
+import { EMPTY_BYTES } from '../core/bytes.js';
+import { BackupError } from '../core/errors.js';
+import type { KeyRange } from '../core/key-range.js';
+import { formatRange } from '../core/key-range.js';
+import type { Version } from '../core/version.js';
+import type { RestoreCheckpoint, RestoreShard, RestoreTarget } from '../ports/restore-target.js';
+import type { PartOfVersion } from './log-applier.js';
+import { parseCursor } from './log-applier.js';
+import type { RestoreSet } from './restore-pieces.js';
+import { parseRowCursor } from './row-loader.js';
+import type { ShardPlan } from './shard-plan.js';
+import { planShards } from './shard-plan.js';
+
+/** One shard, and what is in it already. */
+export interface ShardState extends ShardPlan {
+  readonly target: RestoreShard;
+  readonly phase: 'rows' | 'log' | 'done';
+  /** In phase `rows`: rows up to and including this key are in it; undefined: none. */
+  readonly after: Uint8Array | undefined;
+  /** In phase `log`: everything at or below it is in it, and a part of the version that comes next. */
+  readonly applied: Version;
+  readonly part: PartOfVersion | undefined;
+}
+
+export interface TargetState {
+  readonly shards: readonly ShardState[];
+  /** The shards have checkpoints of their own, and the target's says so. */
+  readonly sharded: boolean;
+  readonly resumed: boolean;
+}
+
+export interface PrepareOptions {
+  readonly target: RestoreTarget;
+  readonly restoreId: string;
+  readonly set: RestoreSet;
+  /** What `set.ranges` are in the target. */
+  readonly targetRanges: readonly KeyRange[];
+  readonly clearTarget: boolean;
+  readonly shards: number;
+  /** The target's own. */
+  readonly checkpoint: RestoreCheckpoint | undefined;
+}
+
+const SHARDS_CURSOR = /^shards:([1-9][0-9]{0,3})$/;
+
+/** `done` when there is nothing left to do. A target that is no half-done restore of the same kind must be empty, or is cleared if that was asked for. */
+export async function prepareTarget(options: PrepareOptions): Promise<TargetState | 'done'> {
+  const { checkpoint, restoreId, clearTarget } = options;
+  if (checkpoint?.restoreId === restoreId) {
+    if (checkpoint.phase === 'done' && !clearTarget) return 'done';
+    if (checkpoint.phase === 'rows' || checkpoint.phase === 'log') return resume(checkpoint, options);
+  }
+  await clearRanges(options);
+  return start(options);
+}
+
+async function clearRanges(options: PrepareOptions): Promise<void> {
+  const { target, restoreId, checkpoint, clearTarget } = options;
+  const full: KeyRange[] = [];
+  for (const range of options.targetRanges) if (!(await target.isEmpty(range))) full.push(range);
+  if (full.length === 0) return;
+  if (!clearTarget) {
+    const what =
+      checkpoint === undefined || checkpoint.restoreId === restoreId
+        ? ''
+        : ` (it was last written by another restore, which is ${checkpoint.phase === 'done' ? 'done' : 'not done'})`;
+    throw new BackupError(
+      'TARGET_NOT_EMPTY',
+      `the target holds keys in ${formatRange(full[0]!)}${what}; pass clearTarget: true to clear the restored ranges first`,
+    );
+  }
+  const clears = full.map(({ begin, end }) => ({ type: 'clear' as const, begin, end }));
+  await target.apply(clears, { restoreId, phase: 'clearing', version: 0n });
+}
+
+/** Checkpoints that an earlier restore left in the shards are written over before the target's says that the shards' count. */
+async function start({ target, restoreId, set, shards: count }: PrepareOptions): Promise<TargetState> {
+  const plans = target.shard === undefined ? planShards(set, 1) : planShards(set, count);
+  const phase = set.snapshot === undefined ? ('log' as const) : ('rows' as const);
+  const fresh = { phase, after: undefined, applied: set.logBegin - 1n, part: undefined };
+  if (plans.length === 1) return { shards: [{ ...plans[0]!, ...fresh, target }], sharded: false, resumed: false };
+  const shards = plans.map((plan, i) => ({ ...plan, ...fresh, target: shardOf(target, i) }));
+  for (const shard of shards) await shard.target.apply([], { restoreId, phase: 'clearing', version: 0n });
+  await target.apply([], { restoreId, phase: 'rows', version: 0n, cursor: `shards:${plans.length}` });
+  return { shards, sharded: true, resumed: false };
+}
+
+function shardOf(target: RestoreTarget, index: number): RestoreShard {
+  if (target.shard !== undefined) return target.shard(`shard-${index}`);
+  throw new BackupError(
+    'ADAPTER_CONTRACT',
+    'the target holds a half-done restore in shards, and it has no method shard() any more',
+  );
+}
+
+async function resume(checkpoint: RestoreCheckpoint, options: PrepareOptions): Promise<TargetState> {
+  const { target, restoreId, set } = options;
+  const count = SHARDS_CURSOR.exec(checkpoint.cursor ?? '')?.[1];
+  if (count === undefined) {
+    const plan = { begin: EMPTY_BYTES, pieces: set.snapshot?.pieces ?? [] };
+    return { shards: [stateOf(plan, target, checkpoint, set)], sharded: false, resumed: true };
+  }
+  const plans = planShards(set, Number(count));
+  if (plans.length !== Number(count)) refuse(checkpoint);
+  const shards: ShardState[] = [];
+  for (const [i, plan] of plans.entries()) {
+    const shard = shardOf(target, i);
+    const own = await shard.checkpoint();
+    if (own?.restoreId !== restoreId) refuse(own ?? checkpoint);
+    shards.push(stateOf(plan, shard, own, set));
+  }
+  return { shards, sharded: true, resumed: true };
+}
+
+function stateOf(plan: ShardPlan, target: RestoreShard, checkpoint: RestoreCheckpoint, set: RestoreSet): ShardState {
+  const { phase, cursor, version } = checkpoint;
+  const begun = { ...plan, target, after: undefined, part: undefined, applied: set.logBegin - 1n };
+  switch (phase) {
+    case 'clearing':
+      return { ...begun, phase: 'rows' };
+    case 'rows': {
+      const after = cursor === undefined ? undefined : parseRowCursor(cursor);
+      return after === undefined || set.snapshot === undefined ? refuse(checkpoint) : { ...begun, phase, after };
+    }
+    case 'log': {
+      const part = cursor === undefined ? undefined : parseCursor(cursor);
+      const known = version >= set.logBegin - 1n && version <= set.version;
+      if (!known || (cursor !== undefined && part === undefined)) refuse(checkpoint);
+      return { ...begun, phase, applied: version, part };
+    }
+    case 'done':
+      return { ...begun, phase, applied: set.version };
+  }
+}
+
+function refuse({ phase, version, cursor }: RestoreCheckpoint): never {
+  throw new BackupError(
+    'ADAPTER_CONTRACT',
+    `the target's checkpoint (phase ${phase}, version ${version}, cursor ${String(cursor)}) is not one that was stored`,
+  );
+}
