@@ -18,8 +18,8 @@ export type JobStep =
   /** Ask the log for its committed version, then call `setStopVersion`. */
   | { readonly kind: 'needs-stop-version' }
   | { readonly kind: 'completed' }
-  /** Nothing to do now. */
-  | { readonly kind: 'steady' };
+  /** Nothing to do now. `stored`: how far the job is; undefined while that is not known. */
+  | { readonly kind: 'steady'; readonly stored?: { readonly completeFrom: Version; readonly savedVersion: Version } };
 
 export interface CoordinationFacts {
   readonly run: WorkerRun;
@@ -43,7 +43,8 @@ export async function advanceJob(tx: ProgressTransaction, facts: CoordinationFac
     await endJob(tx, { ...job, state: 'Completed', savedVersion });
     return { kind: 'completed' };
   }
-  return { kind: 'steady' };
+  const { completeFrom } = job;
+  return completeFrom === undefined ? { kind: 'steady' } : { kind: 'steady', stored: { completeFrom, savedVersion } };
 }
 
 /** P3 */

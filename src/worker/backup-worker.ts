@@ -22,6 +22,7 @@ import { Run, retryPolicyOf } from './run.js';
 import type { Task } from './task-group.js';
 import { withHelpers } from './task-group.js';
 import { isSavedToEnd } from './upload.js';
+import { VersionTimes, recordVersionTimes } from './version-times.js';
 import { writeLimiter } from './write-limiter.js';
 
 /** How a run ended, when nothing was wrong. */
@@ -108,7 +109,7 @@ export class BackupWorker extends EventEmitter<WorkerEvents> {
   }
 
   #helpers(run: Run): Task<void>[] {
-    const { logSource, tag, backupEpoch, recruitedEpoch } = this.#options;
+    const { logSource, tag, backupEpoch, recruitedEpoch, versionTimeInterval } = this.#options;
     const helpers: Task<void>[] = [
       (signal) => monitorJobs(run, signal),
       (signal) => monitorPause(run, signal),
@@ -116,7 +117,11 @@ export class BackupWorker extends EventEmitter<WorkerEvents> {
       (signal) => reportMetrics(run, () => this.#state, signal),
     ];
     if (hasLogSystem(logSource)) helpers.push((signal) => monitorLogSystem(run, logSource, signal));
-    if (tag.id === 0 && backupEpoch === recruitedEpoch) helpers.push((signal) => coordinateJobs(run, signal));
+    if (tag.id === 0 && backupEpoch === recruitedEpoch) {
+      const times = versionTimeInterval > 0 ? new VersionTimes() : undefined;
+      helpers.push((signal) => coordinateJobs(run, times, signal));
+      if (times !== undefined) helpers.push((signal) => recordVersionTimes(run, times, signal));
+    }
     return helpers;
   }
 

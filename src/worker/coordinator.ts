@@ -6,15 +6,16 @@ import { advanceJob, recordSavedVersion, setStopVersion } from '../job/coordinat
 import { refreshJobs } from './job-monitor.js';
 import type { Run } from './run.js';
 import { triggerOrSleep, waitForAny } from './trigger.js';
+import type { VersionTimes } from './version-times.js';
 import { watchOrPoll } from './watch.js';
 
-/** Runs until aborted or displaced. */
-export async function coordinateJobs(run: Run, signal: AbortSignal): Promise<void> {
+/** Runs until aborted or displaced. `times` hears how far the jobs are stored. */
+export async function coordinateJobs(run: Run, times: VersionTimes | undefined, signal: AbortSignal): Promise<void> {
   const { clock, options } = run;
   let lastReport = clock.now();
   while (run.displacement === undefined) {
     const seen = run.changed.count;
-    const missing = await advanceJobs(run, signal);
+    const missing = await advanceJobs(run, times, signal);
     if (clock.now() - lastReport >= options.metricsInterval) {
       await reportSavedVersions(run, signal);
       lastReport = clock.now();
@@ -35,12 +36,17 @@ async function pauseOrChange(run: Run, seen: number, signal: AbortSignal): Promi
 }
 
 /** Returns a key that has to appear before the next job can start. */
-async function advanceJobs(run: Run, signal: AbortSignal): Promise<string | undefined> {
+async function advanceJobs(
+  run: Run,
+  times: VersionTimes | undefined,
+  signal: AbortSignal,
+): Promise<string | undefined> {
   let missing: string | undefined;
   for (const uid of run.jobs.uids()) {
     const step = await advance(run, uid, signal);
     if (step.kind === 'awaiting-registration') missing ??= step.key;
     if (step.kind === 'started') run.emit('jobStarted', uid, step.completeFrom);
+    if (step.kind === 'steady' && step.stored !== undefined) times?.noteStored(uid, step.stored);
     if (step.kind === 'needs-stop-version') await chooseStopVersion(run, uid, signal);
     if (step.kind === 'completed') {
       run.emit('jobCompleted', uid);

@@ -16,6 +16,7 @@ import type { BackupContainer, BackupFile } from '../ports/backup-container.js';
 import { openJobContainer } from './job-container.js';
 import type { JobInRun } from './job-set.js';
 import { JobHasLeft } from './job-set.js';
+import { lingerFor } from './linger.js';
 import { backoff, isTransient } from './retry.js';
 import type { Run } from './run.js';
 import { NoJobLeft } from './run.js';
@@ -31,8 +32,6 @@ export type WriteOutcome =
 
 /** ms without progress after which a write does not count towards the concurrency any more. */
 const LEND_DELAY = 1_000;
-/** ms that the end of a run waits for a container call that is under way. */
-const LINGER_LIMIT = 1_000;
 /** More than any file has bytes: so that a finished file is further than any byte of the one before. */
 const FILE_STEP = 2 ** 40;
 
@@ -105,20 +104,10 @@ export class JobWriter {
     ]);
   }
 
-  /**
-   * When the run ends, a container call that is under way may end too, and the file that it belongs to be discarded, before the run says that it has ended; one that
-   * hangs is left to itself. A job's departure waits for nothing (rule P9).
-   */
+  /** When the run ends, a container call that is under way may end too. A job's departure waits for nothing (rule P9). */
   async #linger(round: JobRound, reason: unknown): Promise<void> {
     if (round.underWay === undefined || reason instanceof JobHasLeft || reason instanceof NoJobLeft) return;
-    using scope = new AbortScope();
-    // Why it fails is known: it was aborted.
-    const underWay = round.underWay.catch(() => undefined);
-    // Cancelled by the scope when the call has ended first.
-    const limit = this.#run.clock.sleep(LINGER_LIMIT, scope.signal).catch(() => undefined);
-    await Promise.race([underWay, limit]);
-    scope.end();
-    await limit;
+    await lingerFor(round.underWay, this.#run.clock);
   }
 
   async #lendTurn(round: JobRound, signal: AbortSignal): Promise<void> {

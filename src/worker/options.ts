@@ -31,6 +31,11 @@ export interface WorkerKnobs {
   readonly noopPopDelay?: number;
   /** How long a job whose container fails or hangs, without getting any further, may hold up the others before it is failed for good. Default 60,000. */
   readonly jobStallTimeout?: number;
+  /**
+   * Tag 0: how often the version that is committed and the time are noted in each job's container, once the job has stored that version: so that a restore can be asked for a time
+   * (rule P26). A restore to a time may lack what was committed that long before it. Default 60,000; 0: never.
+   */
+  readonly versionTimeInterval?: number;
   /** Default 5,000. */
   readonly metricsInterval?: number;
   /** Time between looks at the store when no watch fires. Default 5,000. */
@@ -112,6 +117,7 @@ export function resolveOptions(options: BackupWorkerOptions): ResolvedOptions {
     concurrentWrites: options.concurrentWrites === undefined ? undefined : count('concurrentWrites', 2, 1, 1_000),
     noopPopDelay: ms('noopPopDelay', 5_000),
     jobStallTimeout: ms('jobStallTimeout', 60_000),
+    versionTimeInterval: ms('versionTimeInterval', 60_000, 0),
     metricsInterval: ms('metricsInterval', 5_000),
     pollInterval: ms('pollInterval', 5_000),
     coordinationInterval: ms('coordinationInterval', 1_000),

@@ -125,6 +125,8 @@ export class World {
       openContainer: (url) => this.container(url),
       clock: this.clock,
       concurrentWrites: 2,
+      // They ask the log, and write, at times of their own: a test that is about them says so.
+      versionTimeInterval: 0,
       tag: logRouterTag(tag),
       totalTags: own?.totalTags ?? 1,
       startVersion: own?.begin ?? 1n,

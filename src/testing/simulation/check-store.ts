@@ -177,7 +177,7 @@ function checkStarted({ store, verdict }: StoreCheckParts, job: JobRecord): void
 }
 
 /** Everything from completeFrom to `last` is there, in every epoch. */
-function expectComplete(
+export function expectComplete(
   { log, coverage, verdict }: StoreCheckParts,
   job: JobRecord,
   last: Version,

@@ -8,6 +8,7 @@ import { checkFiles } from './check-files.js';
 import { checkPops, oldestUnfinished } from './check-pops.js';
 import type { StoreCheckParts } from './check-store.js';
 import { checkStore } from './check-store.js';
+import { checkVersionTimes } from './check-version-times.js';
 import { SimCoverage } from './coverage.js';
 import { SimFaults } from './faults.js';
 import { SimHistory } from './history.js';
@@ -49,7 +50,7 @@ export class SimCluster implements StoreCheckParts {
     this.verdict = new SimVerdict(this.world.trace, () => scheduler.now);
     // 99,999,999,9xx: the first folder's end is near.
     this.firstVersion = random.pick([1n, 1n, 1_000n, 99_999_999_950n]);
-    this.history = new SimHistory(this.firstVersion);
+    this.history = new SimHistory(this.firstVersion, () => scheduler.now);
     this.store = new SimStore(this.world);
     this.jobs = new JobBook(this.store);
     this.containers = new SimContainers(this.world);
@@ -61,6 +62,7 @@ export class SimCluster implements StoreCheckParts {
     checkFiles(this);
     checkStore(this);
     checkPops(this);
+    checkVersionTimes(this);
     this.jobs.onChange((job, before) => {
       if (job.state === 'Failed' && before?.state !== 'Failed') this.#checkFailure(job);
     });

@@ -39,9 +39,14 @@ export class SimHistory {
   /** Ascending versions. Those above `committed` may still be rolled back. */
   readonly #transactions: SimTransactionRecord[] = [];
   #committed: Version;
+  /** When `committed` moved, and to where; ascending. */
+  readonly #commits: { readonly version: Version; readonly at: number }[] = [];
+  readonly #now: () => number;
 
-  constructor(firstVersion: Version) {
+  /** `now`: virtual ms. */
+  constructor(firstVersion: Version, now: () => number = () => 0) {
     this.#committed = firstVersion - 1n;
+    this.#now = now;
   }
 
   /** Inclusive. */
@@ -56,7 +61,15 @@ export class SimHistory {
   }
 
   commit(version: Version): void {
-    if (version > this.#committed) this.#committed = version;
+    if (version <= this.#committed) return;
+    this.#committed = version;
+    this.#commits.push({ version, at: this.#now() });
+  }
+
+  /** Virtual ms at which everything at or below `version` was committed, and 0 for what was before the first commit; undefined: not yet. */
+  committedAt(version: Version): number | undefined {
+    if (version > this.#committed) return undefined;
+    return this.#commits.find((commit) => commit.version >= version)?.at ?? 0;
   }
 
   /** A recovery: nothing at or above `end` has ever happened. */

@@ -128,6 +128,7 @@ class Simulation {
       concurrentWrites: random.int(1, 3),
       noopPopDelay: random.pick([60, 300, 1_200]),
       jobStallTimeout: 600,
+      versionTimeInterval: random.pick([0, 70, 300]),
       metricsInterval: 1_000_000,
       pollInterval: 150,
       coordinationInterval: 90,
