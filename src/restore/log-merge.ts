@@ -1,7 +1,7 @@
 // Merges the tags' logs into one stream in (version, subsequence) order. Equal pairs (the parts of a clipped clear) keep their order.
 //
 // In memory at most: two runs of blocks per tag (a run is `readBytes`, or one block where blocks are larger), the runs that the current batch still refers to (one more
-// per tag, and what its `batchBytes` of records lie in), and the batch's columns.
+// per tag, and what its `batchBytes` of records lie in), and the batch's columns. A file of the older, unpartitioned format is one run.
 
 import type { Clock } from '../core/clock.js';
 import type { BackupContainer } from '../ports/backup-container.js';
@@ -9,7 +9,7 @@ import { CheckedReads } from './checked-reads.js';
 import { DEFAULT_READ_BYTES } from './log-file-blocks.js';
 import { MergedBatch } from './merged-batch.js';
 import type { TagPieces } from './restore-pieces.js';
-import { DONE, EMPTY, READY, TagLogCursor } from './tag-log-cursor.js';
+import { DONE, EMPTY, READY, TagLogCursor, logRunsOf } from './tag-log-cursor.js';
 import { TimeSlices } from './time-slices.js';
 
 export type { MergedBatch, RunPlace } from './merged-batch.js';
@@ -47,7 +47,8 @@ export async function* mergeLogs(
     batchBytes = 4 << 20,
   } = options;
   const reads = new CheckedReads(container, { clock, signal, readBytes, concurrentReads });
-  const cursors = tags.map((tag) => new TagLogCursor(tag, (file, offset) => reads.run(file, offset), readBytes));
+  const readRun = logRunsOf(reads);
+  const cursors = tags.map((tag) => new TagLogCursor(tag, readRun, readBytes));
   const batch = new MergedBatch(batchRecords);
   const slices = new TimeSlices(clock);
   try {

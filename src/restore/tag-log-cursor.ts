@@ -2,17 +2,40 @@
 // In memory per tag: the current run and the next one.
 
 import { EMPTY_BYTES } from '../core/bytes.js';
+import type { DecodedLogFile } from '../format/fdb/log-file-decoder.js';
 import { LogRecordReader } from '../format/fdb/log-file-decoder.js';
+import { convertUnpartitionedLog } from '../format/fdb/unpartitioned-log.js';
+import type { CheckedReads } from './checked-reads.js';
 import type { RunPlace } from './merged-batch.js';
 import type { LogFile } from './description.js';
 import { runBytes } from './log-file-blocks.js';
 import type { LogPiece, TagPieces } from './restore-pieces.js';
 
-/** Reads a run of a file. Never rejects on its own: see `Settled`. */
-export type ReadRun = (file: LogFile, offset: number) => Promise<Uint8Array>;
+/** A run of a file, ready to be decoded. */
+export interface LogRun {
+  readonly bytes: Uint8Array;
+  /** What the bytes belong to: the file itself, or what a file of the older format was rewritten as. */
+  readonly file: DecodedLogFile;
+  /** Bytes that were read for it. */
+  readonly bytesRead: number;
+}
+
+export type ReadRun = (file: LogFile, offset: number) => Promise<LogRun>;
+
+/** Reads runs of log files. A file of the older format is read whole, whatever its size: its records are in no particular order. */
+export function logRunsOf(reads: CheckedReads): ReadRun {
+  return async (file, offset) => {
+    if (file.unpartitioned !== true) {
+      const bytes = await reads.run(file, offset);
+      return { bytes, file, bytesRead: bytes.length };
+    }
+    const bytes = await reads.run({ name: file.name, size: file.size, blockSize: file.size }, 0);
+    return { ...convertUnpartitionedLog(bytes, file), bytesRead: bytes.length };
+  };
+}
 
 /** A read-ahead may fail long before anyone waits for it: its outcome is kept, so that no rejection goes unobserved. */
-type Settled = { readonly bytes: Uint8Array } | { readonly error: unknown };
+type Settled = LogRun | { readonly error: unknown };
 
 interface ReadAhead {
   readonly piece: number;
@@ -124,14 +147,15 @@ export class TagLogCursor {
     let state: CursorState = EMPTY;
     while (state === EMPTY) {
       const { piece, offset } = this.#next(this.#piece, this.#reader) ?? { piece: 0, offset: 0 };
-      const bytes = await this.#take(piece, offset);
-      if (piece !== this.#piece || this.#reader === undefined) this.#enterPiece(piece);
-      this.#reader!.load(bytes);
+      const { bytes, file, bytesRead } = await this.#take(piece, offset);
+      if (piece !== this.#piece || this.#reader === undefined) this.#enterPiece(piece, file);
+      if (bytes.length > 0) this.#reader!.load(bytes);
+      else this.#leavePiece();
       this.bytes = bytes;
       this.runPlace = { file: this.#pieces[piece]!.file.name, offset };
       this.slot = -1;
-      this.bytesLoaded += bytes.length;
-      this.#startReadAhead(piece, offset + runBytes(this.#pieces[piece]!.file, this.#readBytes));
+      this.bytesLoaded += bytesRead;
+      this.#startReadAhead(piece, offset);
       state = this.advance();
     }
     return state;
@@ -148,7 +172,7 @@ export class TagLogCursor {
     return piece + 1 < this.#pieces.length ? { piece: piece + 1, offset: 0 } : undefined;
   }
 
-  async #take(piece: number, offset: number): Promise<Uint8Array> {
+  async #take(piece: number, offset: number): Promise<LogRun> {
     if (this.#ahead !== undefined && (this.#ahead.piece !== piece || this.#ahead.offset !== offset)) {
       // The rest of a file whose window ended early: not needed, but one read at a time.
       await this.#ahead.outcome;
@@ -158,25 +182,24 @@ export class TagLogCursor {
     const settled = await this.#ahead.outcome;
     this.#ahead = undefined;
     if ('error' in settled) throw settled.error;
-    return settled.bytes;
+    return settled;
   }
 
+  /** Of what follows the run at `offset`. */
   #startReadAhead(piece: number, offset: number): void {
     const file = this.#pieces[piece]!.file;
-    if (offset < file.size) this.#ahead = this.#startRead(piece, offset);
+    const next = file.unpartitioned === true ? file.size : offset + runBytes(file, this.#readBytes);
+    if (next < file.size) this.#ahead = this.#startRead(piece, next);
     else if (piece + 1 < this.#pieces.length) this.#ahead = this.#startRead(piece + 1, 0);
   }
 
   #startRead(piece: number, offset: number): ReadAhead {
-    const outcome = this.#read(this.#pieces[piece]!.file, offset).then(
-      (bytes): Settled => ({ bytes }),
-      (error: unknown): Settled => ({ error }),
-    );
+    const outcome = this.#read(this.#pieces[piece]!.file, offset).catch((error: unknown): Settled => ({ error }));
     return { piece, offset, outcome };
   }
 
-  #enterPiece(index: number): void {
-    const { file, begin, end } = this.#pieces[index]!;
+  #enterPiece(index: number, file: DecodedLogFile): void {
+    const { begin, end } = this.#pieces[index]!;
     this.#piece = index;
     this.#reader = new LogRecordReader(file);
     this.#beginHigh = Number(begin >> 32n);

@@ -20,7 +20,7 @@ function rowsText(target: MemoryRestoreTarget): string {
   return text;
 }
 
-describe.each(GOLDEN_NAMES.filter((name) => name !== 'plogenc' && name !== 'mlog1'))('golden container %s', (name) => {
+describe.each(GOLDEN_NAMES.filter((name) => name !== 'plogenc'))('golden container %s', (name) => {
   const folder = goldenFolder(name);
 
   it.skipIf(folder === undefined).each(['A', 'B'] as const)(
