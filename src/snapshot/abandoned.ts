@@ -76,7 +76,9 @@ async function findOrphans(container: BackupContainer, access: Access, keepSince
   // In this order: a file that is listed here had its half snapshot before it, and will have its manifest before the half snapshot goes.
   const files = await listAll(container, RANGE_FOLDER, access);
   const halves = await readHalfSnapshots(container, access);
-  const kept = new Set(halves.filter(({ startedAt = 0 }) => startedAt >= keepSince).map((half) => half.snapshotBegin));
+  // One without a first entry was completed or given up.
+  const alive = halves.filter(({ startedAt }) => startedAt !== undefined && startedAt >= keepSince);
+  const kept = new Set(alive.map(({ snapshotBegin }) => snapshotBegin));
   const candidates = new Map<string, OrphanRangeFile>();
   for (const { name, size } of files) {
     const descriptor = parseRangeFileName(name);

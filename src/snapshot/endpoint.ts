@@ -8,6 +8,7 @@ import type { Version } from '../core/version.js';
 import { RANGE_FILES_PER_FOLDER, rangeFileName } from '../format/fdb/names.js';
 import type { BackupContainer } from '../ports/backup-container.js';
 import { TaskPool } from '../schedule/task-pool.js';
+import type { TaskHandle } from '../schedule/task.js';
 import type { FileStream } from './file-stream.js';
 import { RateLimiter } from './rate-limiter.js';
 import type { RangeResponse } from './range-response.js';
@@ -16,7 +17,7 @@ import { RowCutter } from './row-cutter.js';
 import { SaveChannel } from './save-channel.js';
 import { SaveWorkers } from './save-workers.js';
 import { ScanProgress } from './scan-progress.js';
-import { scanWorker } from './scan-worker.js';
+import { type ScanContext, scanWorker } from './scan-worker.js';
 import type { EndpointOptions, ResolvedEndpoint } from './snapshot-options.js';
 import { resolveEndpoint } from './snapshot-options.js';
 import type { SnapshotVersions } from './versions.js';
@@ -81,7 +82,7 @@ export class SnapshotEndpoint {
     const channel = new SaveChannel(this.#options.channelBytes);
     const respond = (response: RangeResponse) => responses.push(response, signal);
     const saving = this.#saveWorkers(request, channel, respond);
-    const context = this.#scanContext(request, channel, saving, respond, signal);
+    const context = this.#scanContext(request, channel, saving, respond);
     const pool = this.#options.pool ?? new TaskPool({ concurrency: numThreads, clock });
     let failure: { readonly error: unknown } | undefined;
     const guard = async (work: Promise<void>) => {
@@ -93,7 +94,9 @@ export class SnapshotEndpoint {
       }
     };
     const saved = guard(saving.run(ioThreadSize, signal));
-    const scans = Array.from({ length: numThreads }, () => guard(pool.run(() => scanWorker(context), { signal })));
+    const scans = Array.from({ length: numThreads }, () =>
+      guard(pool.run((task) => scanWorker(context, task), { signal })),
+    );
     await Promise.all(scans);
     channel.close();
     await saved;
@@ -117,6 +120,7 @@ export class SnapshotEndpoint {
       pool: this.#buffers,
       limiter: this.#limiter,
       policy: this.#options,
+      clock: this.#options.clock,
       nameOf,
       respond,
     });
@@ -127,11 +131,11 @@ export class SnapshotEndpoint {
     channel: SaveChannel,
     saving: SaveWorkers,
     respond: (response: RangeResponse) => Promise<void>,
-    signal: AbortSignal,
-  ) {
+  ): ScanContext {
     const { source, blockSize, maxFileSize } = this.#options;
     const progress = new ScanProgress(source, ranges, batchSize, this.#options);
-    const newCutter = () => new RowCutter({ blockSize, maxFileSize, pool: this.#buffers, channel, signal });
-    return { source, progress, versions, saving, policy: this.#options, newCutter, respond, signal };
+    const newCutter = (task: TaskHandle) =>
+      new RowCutter({ blockSize, maxFileSize, pool: this.#buffers, channel, task });
+    return { source, progress, versions, saving, policy: this.#options, newCutter, respond };
   }
 }

@@ -26,11 +26,11 @@ export interface HalfSnapshot {
   readonly id: string;
   /** The version at which it was begun; no file of it has a lower one. */
   readonly snapshotBegin: Version;
-  /** ms since 1970; undefined when its first entry is missing. */
+  /** ms since 1970; undefined when its first entry is gone, which goes first when a snapshot is completed or given up. */
   readonly startedAt: number | undefined;
   /** Sorted and disjoint; undefined when its first entry is missing or damaged: it cannot be resumed then. */
   readonly ranges: readonly KeyRange[] | undefined;
-  /** Names of its entries under properties/. */
+  /** Names of its entries under properties/, the first one first. */
   readonly entries: readonly string[];
 }
 
@@ -42,8 +42,11 @@ export async function readHalfSnapshots(container: BackupContainer, access: Acce
     if (part === undefined) continue;
     const half = found.get(part.id) ?? { begin: part.snapshotBegin, entries: [] };
     found.set(part.id, half);
-    half.entries.push(name);
-    if (part.startedAt !== undefined) half.startedAt = part.startedAt;
+    if (part.startedAt === undefined) half.entries.push(name);
+    else {
+      half.startedAt = part.startedAt;
+      half.entries.unshift(name);
+    }
   }
   const halves: HalfSnapshot[] = [];
   for (const [id, { begin, startedAt, entries }] of found) {

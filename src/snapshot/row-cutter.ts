@@ -8,6 +8,7 @@ import { formatRange } from '../core/key-range.js';
 import type { Version } from '../core/version.js';
 import { rangeBlockSizeFor } from '../format/fdb/range-file-encoder.js';
 import type { KeyValueBatch, Region } from '../ports/range-source.js';
+import type { TaskHandle } from '../schedule/task.js';
 import { OpenRangeFile } from './open-range-file.js';
 import type { SaveChannel } from './save-channel.js';
 
@@ -16,7 +17,8 @@ export interface RowCutterOptions {
   readonly maxFileSize: number;
   readonly pool: BufferPool;
   readonly channel: SaveChannel;
-  readonly signal: AbortSignal;
+  /** Whose time the encoding is counted to, and whose end ends it. */
+  readonly task: TaskHandle;
 }
 
 type Row = readonly [key: Uint8Array, value: Uint8Array];
@@ -74,7 +76,7 @@ export class RowCutter {
       const [key, value] = batch[next] as Row;
       if (compareBytes(key, this.#at) < 0) throw outOfOrder(region);
       if (this.#mustEndBefore(key, value)) await this.#endFileAt(key);
-      next = this.#addRows(batch, next, region);
+      next = this.#options.task.measure(() => this.#addRows(batch, next, region));
       this.#at = this.#rowsEnd = keyAfter((batch[next - 1] as Row)[0]);
       await this.#flush();
     }
@@ -149,7 +151,7 @@ export class RowCutter {
   }
 
   async #end(file: OpenRangeFile, end: Uint8Array): Promise<void> {
-    await file.end(end, this.#options.signal);
+    await file.end(end, this.#options.task.signal);
     this.#endedBytes += file.bytes;
   }
 
@@ -157,7 +159,7 @@ export class RowCutter {
     const file = this.#file;
     if (file === undefined || file.bytes < this.#flushAt) return;
     this.#flushAt = file.bytes + FLUSH_BYTES;
-    await file.flush(this.#options.signal);
+    await file.flush(this.#options.task.signal);
   }
 }
 

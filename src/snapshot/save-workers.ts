@@ -4,6 +4,7 @@
 import { createHash, type Hash } from 'node:crypto';
 import { abortable } from '../core/abort.js';
 import type { BufferPool } from '../core/buffer-pool.js';
+import type { Clock } from '../core/clock.js';
 import { AssertionError } from '../core/errors.js';
 import { FileSumsBuilder } from '../format/fdb/file-sums.js';
 import type { EncodedGroup } from '../format/fdb/log-file-encoder.js';
@@ -21,9 +22,10 @@ export interface SaveWorkersOptions {
   readonly pool: BufferPool;
   readonly limiter: RateLimiter;
   readonly policy: RetryPolicy;
+  readonly clock: Clock;
   /** The name of the next file. */
   readonly nameOf: (stream: FileStream) => string;
-  readonly respond: (response: RangeResponse, signal: AbortSignal) => Promise<void>;
+  readonly respond: (response: RangeResponse) => Promise<void>;
 }
 
 interface OpenFile {
@@ -72,6 +74,8 @@ export class SaveWorkers {
         bytes += group.bytes;
         await this.#guarded(stream, signal, () => this.#append(stream, group, signal));
         if (group.staging !== undefined) this.#options.pool.give(group.staging);
+        // Checksums of a group take a few milliseconds, and a container in memory would never let the host have a turn.
+        await this.#options.clock.yieldToHost();
       }
       const { end } = stream;
       if (end !== undefined) await this.#complete(stream, end, signal);
@@ -129,7 +133,7 @@ export class SaveWorkers {
       response = { range: end.range, file: { name, version, ...end, ...sums.build(), sha256: sha256.digest('hex') } };
     });
     response ??= { range: end.range, error: stream.failure?.error };
-    await this.#options.respond(response, signal);
+    await this.#options.respond(response);
   }
 
   async #abort(stream: FileStream): Promise<void> {

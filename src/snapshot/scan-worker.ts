@@ -4,6 +4,7 @@ import { abortableStream } from '../core/abort.js';
 import { equalBytes } from '../core/bytes.js';
 import { AssertionError, BackupError, assert } from '../core/errors.js';
 import type { RangeSource, Region } from '../ports/range-source.js';
+import type { TaskHandle } from '../schedule/task.js';
 import type { RetryPolicy } from './backoff.js';
 import { backOff } from './backoff.js';
 import type { RangeResponse } from './range-response.js';
@@ -19,8 +20,14 @@ export interface ScanContext {
   readonly saving: SaveWorkers;
   readonly policy: RetryPolicy;
   /** One for each batch of regions. */
-  readonly newCutter: () => RowCutter;
-  readonly respond: (response: RangeResponse, signal: AbortSignal) => Promise<void>;
+  readonly newCutter: (task: TaskHandle) => RowCutter;
+  readonly respond: (response: RangeResponse) => Promise<void>;
+}
+
+/** What one scan worker has at hand. */
+interface Scan extends ScanContext {
+  readonly task: TaskHandle;
+  /** Aborts with the request, and when the pool is stopped. */
   readonly signal: AbortSignal;
 }
 
@@ -31,41 +38,43 @@ const SLICE_BYTES = 128 << 10;
 const SLICE_BATCHES = 64;
 
 /** Goes on until there are no regions left. */
-export async function* scanWorker(context: ScanContext): Slices {
-  const { policy, progress, respond, saving, signal } = context;
+export async function* scanWorker(context: ScanContext, task: TaskHandle): Slices {
+  const { policy, progress, respond, saving } = context;
+  const { signal } = task;
+  const scan: Scan = { ...context, task, signal };
   for (;;) {
     if (saving.givenUp !== undefined) {
-      for (const range of progress.stop()) await respond({ range, error: saving.givenUp.error }, signal);
+      for (const range of progress.stop()) await respond({ range, error: saving.givenUp.error });
       return;
     }
     // While the container has trouble there is no hurry.
     if (saving.failuresInARow > 0) await backOff(policy, saving.failuresInARow, signal);
     const next = await progress.next(signal);
     if (next === undefined) return;
-    if ('error' in next) await respond(next, signal);
-    else yield* scanBatch(context, next);
+    if ('error' in next) await respond(next);
+    else yield* scanBatch(scan, next);
   }
 }
 
 /** Neighbours, whose rows go on in one file while the version stays the same and nothing fails. */
-async function* scanBatch(context: ScanContext, batch: RegionBatch): Slices {
-  const cutter = context.newCutter();
+async function* scanBatch(scan: Scan, batch: RegionBatch): Slices {
+  const cutter = scan.newCutter(scan.task);
   for (const region of batch) {
     cutter.goTo(region.range.begin);
-    yield* scanRegion(context, cutter, region);
+    yield* scanRegion(scan, cutter, region);
     assert(equalBytes(cutter.at, region.range.end), 'a region is scanned to its end, or answered with an error');
   }
   await cutter.endFile();
 }
 
 /** What the source no longer has at one version is read at a newer one, for as long as that gets further. */
-async function* scanRegion(context: ScanContext, cutter: RowCutter, region: Region): Slices {
-  const { policy, respond, signal, versions } = context;
+async function* scanRegion(scan: Scan, cutter: RowCutter, region: Region): Slices {
+  const { policy, respond, signal, versions } = scan;
   for (let attempt = 1; ; attempt++) {
     const from = cutter.at;
     const hold = versions.hold();
     try {
-      yield* scanAt(context, cutter, region, hold);
+      yield* scanAt(scan, cutter, region, hold);
       return;
     } catch (error) {
       signal.throwIfAborted();
@@ -73,9 +82,11 @@ async function* scanRegion(context: ScanContext, cutter: RowCutter, region: Regi
       // What a source says that does not keep its contract cannot be relied on.
       if (BackupError.is(error, 'ADAPTER_CONTRACT')) cutter.fail(error);
       await cutter.endFile();
+      // The last row was the last that there could be.
+      if (equalBytes(cutter.at, region.range.end)) return;
       if (!equalBytes(cutter.at, from)) attempt = 0;
       if (!BackupError.is(error, 'VERSION_TOO_OLD') || attempt >= policy.maxAttempts) {
-        await respond({ range: { begin: cutter.at, end: region.range.end }, error }, signal);
+        await respond({ range: { begin: cutter.at, end: region.range.end }, error });
         cutter.goTo(region.range.end);
         return;
       }
@@ -88,8 +99,8 @@ async function* scanRegion(context: ScanContext, cutter: RowCutter, region: Regi
 }
 
 /** Scans from where the cutter is to the region's end, or until it throws: then the cutter knows how far the rows are whole. */
-async function* scanAt(context: ScanContext, cutter: RowCutter, region: Region, { version }: VersionHold): Slices {
-  const { saving, signal, source } = context;
+async function* scanAt(scan: Scan, cutter: RowCutter, region: Region, { version }: VersionHold): Slices {
+  const { saving, signal, source } = scan;
   const { end } = region.range;
   await cutter.useVersion(version);
   const request = { region, range: { begin: cutter.at, end }, version, signal };

@@ -77,19 +77,29 @@ class SnapshotRun {
   async run(): Promise<SnapshotResult> {
     const { container, ranges } = this.#options;
     await retrying(this.#options, this.#signal, () => abortable(container.create(), this.#signal));
-    const resumed = this.#options.resume ? await this.#resume() : undefined;
+    const halves = await this.#halfSnapshots();
+    const resumed = this.#options.resume ? await this.#resume(halves) : undefined;
     const missing = missingRanges(this.#files, ranges);
     const entries = missing.length === 0 ? (resumed?.entries ?? []) : await this.#store(resumed, missing);
     return this.#publish(entries);
   }
 
-  /** Finds a half snapshot to go on with, and takes over its files. */
-  async #resume(): Promise<HalfSnapshot | undefined> {
+  /** Without those whose first entry is gone: they were completed or given up, only their other entries could not be removed any more. */
+  async #halfSnapshots(): Promise<HalfSnapshot[]> {
     const { container } = this.#options;
-    for (let halves = await readHalfSnapshots(container, this.#access); ;) {
-      const half = await findResumable(halves, this.#options, this.#access);
+    const halves = await readHalfSnapshots(container, this.#access);
+    const over = halves.filter(({ startedAt }) => startedAt === undefined);
+    for (const { entries } of over) await deleteAll(container, entries, this.#access);
+    return halves.filter((half) => !over.includes(half));
+  }
+
+  /** Finds one to go on with, and takes over its files. */
+  async #resume(halves: readonly HalfSnapshot[]): Promise<HalfSnapshot | undefined> {
+    const { container } = this.#options;
+    for (let left = halves; ;) {
+      const half = await findResumable(left, this.#options, this.#access);
       if (half === undefined) return undefined;
-      const files = (await readStoredFiles(container, half, this.#access)).sort(byKey);
+      const files = await readStoredFiles(container, half, this.#access);
       if (missingRanges(files, this.#options.ranges).length > 0 || !(await this.#isComplete(files))) {
         for (const file of files) this.#count(file);
         this.#resumedFiles = files.length;
@@ -97,7 +107,7 @@ class SnapshotRun {
       }
       // It was completed, and then its entries could not be removed any more: not the snapshot that is asked for now.
       await deleteAll(container, half.entries, this.#access);
-      halves = halves.filter((other) => other !== half);
+      left = left.filter((other) => other !== half);
     }
   }
 
