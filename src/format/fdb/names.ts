@@ -230,7 +230,7 @@ export function parseListedLogFile(name: string, size: number): ListedLogFile | 
   return { begin, end, uid, tag, totalTags, blockSize, name, size };
 }
 
-/** `logs/…`: the older log format. This release lists such files and does not read them. */
+/** `logs/…`: the older log format. */
 export function parseUnpartitionedLogFileName(path: string): UnpartitionedLogFileDescriptor | undefined {
   if (!path.startsWith(UNPARTITIONED_LOG_FOLDER)) return undefined;
   const cursor = new Cursor(path, path.lastIndexOf('/') + 1);
