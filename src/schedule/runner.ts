@@ -59,7 +59,6 @@ export class Runner<T> {
   stop(): void {
     this.#isStopping = true;
     this.#mailbox.close();
-    this.#mailbox.drop();
     this.#wake();
   }
 

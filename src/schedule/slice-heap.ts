@@ -48,13 +48,13 @@ export class SliceHeap implements SliceOrder {
     const last = this.#places.pop() as Place;
     if (index < this.#places.length) {
       this.#places[index] = last;
-      this.#sink(this.#rise(index));
+      this.#rise(index);
+      this.#sink(index);
     }
     return taken.slice;
   }
 
-  /** Where the place ends up. */
-  #rise(index: number): number {
+  #rise(index: number): void {
     const place = this.#places[index] as Place;
     while (index > 0) {
       const parent = (index - 1) >> 1;
@@ -63,7 +63,6 @@ export class SliceHeap implements SliceOrder {
       index = parent;
     }
     this.#places[index] = place;
-    return index;
   }
 
   #sink(index: number): void {

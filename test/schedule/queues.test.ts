@@ -106,7 +106,7 @@ describe('LevelShare', () => {
             const level = levels.next();
             for (const other of [1, 2]) {
               waited[other] = level === other ? 0 : waited[other]! + 1;
-              longest[other] = Math.max(longest[other]!, waited[other]!);
+              longest[other] = Math.max(longest[other]!, waited[other]);
             }
           }
           second(levels, share);
@@ -208,6 +208,7 @@ describe('MultilevelQueue', () => {
     for (let count = 0; count < 10; count++) {
       queue.enqueue(() => clock.does(700), { time: live });
       void queue.dequeue()?.();
+      seen(`passing ${count}`, 0);
     }
     expect(queue.timeOf('live')).toBe(live);
     expect(live.ms).toBe(7000);

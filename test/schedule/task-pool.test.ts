@@ -18,6 +18,10 @@ function gate(): { readonly passed: Promise<void>; open: () => void } {
   return { passed, open: () => open() };
 }
 
+function fail(error: Error): never {
+  throw error;
+}
+
 describe('TaskPool', () => {
   it('runs functions, async functions, generators and async generators, and gives their values', async () => {
     const { pool } = makePool(2);
@@ -213,6 +217,48 @@ describe('a task whose signal aborts', () => {
     expect(seen).toEqual(['closing', 'closed']);
     open();
     await blocker;
+  });
+
+  it('is left in peace in its finally blocks, also when the pool is stopped meanwhile', async () => {
+    const { pool } = makePool();
+    const { passed, open } = gate();
+    const controller = new AbortController();
+    const seen: string[] = [];
+    const scan = pool.run(
+      function* () {
+        try {
+          for (;;) yield;
+        } finally {
+          seen.push('closing');
+          for (let step = 0; step < 10; step++) yield;
+          seen.push('closed');
+        }
+      },
+      { signal: controller.signal },
+    );
+    const blocker = pool.run(() => passed);
+    await settle();
+    controller.abort(reason);
+    const stopped = pool.stop();
+    await expect(scan).rejects.toBe(reason);
+    expect(seen).toEqual(['closing', 'closed']);
+    open();
+    await Promise.all([stopped, blocker]);
+  });
+
+  it('rejects with what its finally block throws', async () => {
+    const { pool } = makePool();
+    const error = new Error('could not close');
+    const scan = pool.run(function* () {
+      try {
+        for (;;) yield;
+      } finally {
+        fail(error);
+      }
+    });
+    const ended = expect(scan).rejects.toBe(error);
+    await pool.stop();
+    await ended;
   });
 
   it('ends after its slice while it runs, and sees the signal of its handle', async () => {

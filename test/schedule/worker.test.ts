@@ -2,6 +2,7 @@ import { getEventListeners } from 'node:events';
 import fc from 'fast-check';
 import { describe, expect, it } from 'vitest';
 
+import { BackupError } from '../../src/core/errors.js';
 import type { Runnable, RunnableWithTimer } from '../../src/schedule/runnable.js';
 import type { Scheduler } from '../../src/schedule/scheduler.js';
 import { Builder, type Worker } from '../../src/schedule/worker.js';
@@ -229,6 +230,40 @@ describe('Worker', () => {
       await expect(worker.stop()).rejects.toThrow(what);
       expect([shutdowns, failures, clock.pendingTimers]).toEqual([1, [`recorder: Error: ${what}`], 0]);
     }
+  });
+
+  it('takes an error of the runnable that says STOPPED for an error, unless it is stopping itself', async () => {
+    const { worker, failures } = makeWorker();
+    let shutdowns = 0;
+    const run = () => Promise.reject(new BackupError('STOPPED', 'another pool has been stopped'));
+    worker.start('recorder', { run, shutdown: () => void (shutdowns += 1) }).schedule('a');
+    await settle();
+    expect([failures, shutdowns]).toEqual([['recorder: BackupError: another pool has been stopped'], 1]);
+    await expect(worker.stop()).rejects.toThrow('another pool');
+  });
+
+  it('tells of the first failure when it is stopped, and of each when it happens', async () => {
+    const { worker, failures } = makeWorker();
+    worker.start('first', new Recorder()).schedule('error 1');
+    await settle();
+    worker.start('second', new Recorder()).schedule('error 2');
+    await settle();
+    expect(failures).toEqual(['first: Error: error 1', 'second: Error: error 2']);
+    await expect(worker.stop()).rejects.toThrow('error 1');
+  });
+
+  it('waits for a shutdown that takes its time', async () => {
+    const { worker } = makeWorker();
+    let hasShutDown = false;
+    worker.start('slow', {
+      run: () => undefined,
+      shutdown: async () => {
+        await settle();
+        hasShutDown = true;
+      },
+    });
+    await worker.stop();
+    expect(hasShutDown).toBe(true);
   });
 
   it('checks its options', () => {
