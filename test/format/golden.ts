@@ -1,5 +1,7 @@
-// Where the golden containers are, written by a real FoundationDB. The small one is in the repository; the larger ones lie beside it on the machines that have them.
+// Where the golden containers are, written by a real FoundationDB. Three of them are in the repository (the larger two of those with the rows' checksums in place of the rows), the
+// others lie beside it on the machines that have them.
 
+import { createHash } from 'node:crypto';
 import { existsSync, readFileSync, readdirSync } from 'node:fs';
 import path from 'node:path';
 
@@ -10,11 +12,29 @@ export type GoldenName = (typeof GOLDEN_NAMES)[number];
 
 /** undefined: not on this machine. */
 export function goldenFolder(name: GoldenName): string | undefined {
-  const folder =
-    name === 'small3'
-      ? path.join(repoRoot, 'test/fixtures/golden/small3')
-      : path.resolve(repoRoot, '../shared/golden', name);
-  return existsSync(folder) ? folder : undefined;
+  return [path.join(repoRoot, 'test/fixtures/golden', name), path.resolve(repoRoot, '../shared/golden', name)].find(
+    (folder) => existsSync(folder),
+  );
+}
+
+/** What tells one list of rows from another. */
+export interface RowsDigest {
+  readonly rows: number;
+  /** Of the lines, in the order of keys: hex key, space, hex value, line feed. */
+  readonly sha256: string;
+}
+
+export function digestRows(lines: string): RowsDigest {
+  return { rows: lines.split('\n').length - 1, sha256: createHash('sha256').update(lines).digest('hex') };
+}
+
+/** The rows that the database itself returned at version A or B of `expected.json`. */
+export function goldenRows(name: GoldenName, label: 'A' | 'B'): RowsDigest {
+  const folder = goldenFolder(name)!;
+  const text = path.join(folder, `rows-${label}.txt`);
+  if (existsSync(text)) return digestRows(readFileSync(text, 'utf8'));
+  const digests = JSON.parse(readFileSync(path.join(folder, 'rows.json'), 'utf8')) as Record<string, RowsDigest>;
+  return digests[label]!;
 }
 
 export function goldenContainer(name: GoldenName): string | undefined {
