@@ -22,7 +22,7 @@ export interface TaskPoolOptions {
   readonly concurrency: number;
   /** Default 'multilevel'. */
   readonly queue?: QueueKind | undefined;
-  /** Settings of the queue. */
+  /** Settings of the queue; its clock is the pool's. */
   readonly queueOptions?: (MultilevelQueueOptions & PriorityTaskQueueOptions) | undefined;
   /** Tasks that may be in the pool, running and waiting together; `run` refuses more with QUEUE_FULL. Default 65,536. */
   readonly capacity?: number | undefined;
@@ -70,7 +70,7 @@ export class TaskPool {
     this.#clock = options.clock ?? systemClock;
     // p-queue makes its queue itself and keeps it private.
     const made: TaskQueue[] = [];
-    const queueClass = class extends chooseQueue(options.queue, { clock: this.#clock, ...options.queueOptions }) {
+    const queueClass = class extends chooseQueue(options.queue, { ...options.queueOptions, clock: this.#clock }) {
       constructor() {
         super();
         made.push(this);
