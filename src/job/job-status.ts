@@ -1,13 +1,16 @@
 // What an operator sees of a job: its record, and what the tags have stored. Must never call stored what an older epoch still holds.
 
+import { equalBytes } from '../core/bytes.js';
 import type { KeyRange } from '../core/key-range.js';
 import type { LogEpoch, Version } from '../core/version.js';
 import { maxVersion, minVersion } from '../core/version.js';
 import type { ProgressTransaction } from '../ports/progress-store.js';
 import { jobSavedVersion } from './coordinator-transactions.js';
-import { PAUSED_KEY } from './keys.js';
+import { PAUSED_KEY, snapshotLeaseKey } from './keys.js';
 import type { EpochRecord, JobFailure, JobRecord, JobState } from './records.js';
 import { isActiveState } from './records.js';
+import type { SnapshotFailure, SnapshotRecord, SnapshotSummary } from './snapshot-record.js';
+import { encodeSnapshotLease, nextSnapshot } from './snapshot-record.js';
 import * as store from './store-access.js';
 
 export interface TagStatus {
@@ -23,6 +26,24 @@ export interface TagStatus {
   readonly files: number;
 }
 
+/** Times are ms since 1970, by the clocks of the processes that took the snapshots. */
+export interface SnapshotStatus {
+  /** ms; undefined: none are taken by themselves. */
+  readonly interval: number | undefined;
+  /** The last one that was completed. */
+  readonly last: SnapshotSummary | undefined;
+  /** A process that holds the job's lease is taking one. */
+  readonly running: { readonly by: string; readonly since: number } | undefined;
+  /** One was begun, and its process has stopped, died or lost the lease: the next process goes on with it. */
+  readonly cutOff: { readonly by: string; readonly since: number } | undefined;
+  /** Somebody has asked for one that is not begun yet. */
+  readonly requested: boolean;
+  /** Why the last tries failed; undefined after a success. */
+  readonly failure: SnapshotFailure | undefined;
+  /** When the next one is due; `now`: as soon as a process comes to it and the job is Running; undefined: none is. */
+  readonly nextDue: number | 'now' | undefined;
+}
+
 export interface JobStatus {
   readonly uid: string;
   readonly state: JobState;
@@ -36,6 +57,7 @@ export interface JobStatus {
   readonly stopVersion: Version | undefined;
   readonly failure: JobFailure | undefined;
   readonly paused: boolean;
+  readonly snapshot: SnapshotStatus;
   /** The tags of the newest epoch, and those of older ones that are not drained or have progress for the job. */
   readonly tags: readonly TagStatus[];
   /** Inclusive: stored by every tag of the newest epoch and of those that are not drained; undefined while one of the newest has not registered. */
@@ -54,6 +76,7 @@ export async function jobStatus(tx: ProgressTransaction, job: JobRecord): Promis
   const tags = await tagStatuses(tx, job, newest?.epoch);
   const isDrained = tags.every((tag) => tag.epoch === newest?.epoch || tag.drained);
   const savedVersion = isActiveState(job.state) ? await storedByAll(tx, job, newest, tags) : job.savedVersion;
+  const record = await store.readSnapshot(tx, job.uid);
   const sum = (pick: (tag: TagStatus) => number) => tags.reduce((total, tag) => total + pick(tag), 0);
   return {
     uid: job.uid,
@@ -67,19 +90,46 @@ export async function jobStatus(tx: ProgressTransaction, job: JobRecord): Promis
     stopVersion: job.stopVersion,
     failure: job.failure,
     paused,
+    snapshot: await snapshotStatus(tx, job, record),
     tags,
     savedVersion,
-    restorable: isRestorable(job, savedVersion),
+    restorable: isRestorable(job, savedVersion, record),
     bytes: job.bytes ?? sum((tag) => tag.bytes),
     files: job.files ?? sum((tag) => tag.files),
     lag: lagOf(tags.filter((tag) => tag.epoch === newest?.epoch)),
   };
 }
 
-/** From the log alone, and only if the log reaches back to the database's first version. */
-function isRestorable({ logOnly, completeFrom, firstVersion }: JobRecord, savedVersion: Version | undefined): boolean {
-  if (!logOnly || completeFrom === undefined || savedVersion === undefined) return false;
-  return completeFrom <= firstVersion && savedVersion >= completeFrom;
+/** From a snapshot and the log up to its end; or from the log alone, and only if that reaches back to the database's first version. */
+function isRestorable(
+  { logOnly, completeFrom, firstVersion }: JobRecord,
+  savedVersion: Version | undefined,
+  snapshots: SnapshotRecord | undefined,
+): boolean {
+  if (completeFrom === undefined || savedVersion === undefined) return false;
+  if (logOnly) return completeFrom <= firstVersion && savedVersion >= completeFrom;
+  return snapshots?.last !== undefined && snapshots.last.endVersion <= savedVersion;
+}
+
+async function snapshotStatus(
+  tx: ProgressTransaction,
+  job: JobRecord,
+  record: SnapshotRecord | undefined,
+): Promise<SnapshotStatus> {
+  const { running } = record ?? {};
+  const lease = await tx.get(snapshotLeaseKey(job.uid));
+  const isHeld = running !== undefined && lease !== undefined && equalBytes(lease, encodeSnapshotLease(running));
+  const wantsMore = !job.logOnly && (job.state === 'Submitted' || job.state === 'Running');
+  const at = running && { by: running.by, since: running.since };
+  return {
+    interval: job.snapshotInterval,
+    last: record?.last,
+    running: isHeld ? at : undefined,
+    cutOff: isHeld ? undefined : at,
+    requested: record?.requested === true,
+    failure: record?.failure,
+    nextDue: wantsMore && !isHeld ? nextSnapshot(job, record) : undefined,
+  };
 }
 
 /** As rule P8 has it for the newest epoch; an older one that is not drained holds it back to what its tags have stored. */

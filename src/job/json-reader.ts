@@ -52,6 +52,10 @@ export class JsonReader {
     return value;
   }
 
+  optionalFlag(name: string): boolean | undefined {
+    return this.#value[name] === undefined ? undefined : this.flag(name);
+  }
+
   /** An integer >= 0. */
   count(name: string): number {
     const value = this.#value[name];

@@ -1,6 +1,7 @@
 // The names of what the progress store holds. docs/protocol.md lists who may write which.
 
 import type { LogEpoch } from '../core/version.js';
+import { LEASE_PREFIX } from '../ports/progress-store.js';
 
 /** The active jobs; every worker watches it. */
 export const STARTED_KEY = 'started';
@@ -14,6 +15,7 @@ export const REGISTERED_PREFIX = 'registered/';
 export const PROGRESS_PREFIX = 'progress/';
 export const NOOP_PREFIX = 'noop/';
 export const DONE_PREFIX = 'done/';
+export const SNAPSHOT_PREFIX = 'snapshot/';
 
 export const jobKey = (uid: string) => `${JOB_PREFIX}${uid}`;
 export const ownerKey = (epoch: LogEpoch, tag: number) => `owner/${epoch}/${tag}`;
@@ -21,6 +23,9 @@ export const registeredKey = (uid: string, epoch: LogEpoch, tag: number) =>
   `${REGISTERED_PREFIX}${uid}/${epoch}/${tag}`;
 export const progressKey = (epoch: LogEpoch, tag: number) => `${PROGRESS_PREFIX}${epoch}/${tag}`;
 export const noopKey = (epoch: LogEpoch, tag: number) => `${NOOP_PREFIX}${epoch}/${tag}`;
+export const snapshotKey = (uid: string) => `${SNAPSHOT_PREFIX}${uid}`;
+/** Held by whoever takes the job's snapshots. */
+export const snapshotLeaseKey = (uid: string) => `${LEASE_PREFIX}${snapshotKey(uid)}`;
 export const doneKey = (epoch: LogEpoch, tag: number) => `${DONE_PREFIX}${epoch}/${tag}`;
 
 /** The end of the range of all keys that start with `prefix`, which ends in `/`: the character after `/` is `0`. */

@@ -35,6 +35,11 @@ export interface SubmitRequest {
   readonly startVersion: Version;
   /** Restorable from an empty database by the log alone. Default false: a snapshot is needed. */
   readonly logOnly?: boolean;
+  /**
+   * ms from the begin of one snapshot to that of the next, a whole number; the first one is taken as soon as the job is Running. Processes that call `runSnapshots` take them (docs/protocol.md, S1).
+   * Default: none are taken by themselves. Not for a `logOnly` job, which says that no snapshot will ever come.
+   */
+  readonly snapshotInterval?: number;
   /** The first version that the database ever wrote: a `logOnly` job is restorable only if its log begins at or below it. Default 1. */
   readonly firstVersion?: Version;
   /** Stops the waiting, not the job. */
@@ -112,6 +117,18 @@ export class BackupOperator {
       const jobs: JobStatus[] = [];
       for (const { key, value } of entries) jobs.push(await jobStatus(tx, decodeJob(key, value)));
       return jobs;
+    });
+  }
+
+  /**
+   * Asks for a snapshot as soon as a process that runs `runSnapshots` comes to it, besides those of the schedule; `status(uid).snapshot` says what has become of it. One that is being taken already does
+   * not count: another follows. A job that is Submitted gets it once it is Running. Throws JOB_NOT_FOUND, JOB_ABORTED, JOB_FAILED, and INVALID_STATE for a `logOnly` job or one that is being stopped or has completed.
+   */
+  async requestSnapshot(uid: string): Promise<void> {
+    await this.#store.transact(async (tx) => {
+      const job = await findJob(tx, uid);
+      checkSnapshotRequest(job);
+      store.writeSnapshot(tx, uid, { ...(await store.readSnapshot(tx, uid)), requested: true });
     });
   }
 
@@ -217,6 +234,7 @@ function newJob(uid: string, submission: string, request: SubmitRequest): JobRec
   if (typeof logOnly !== 'boolean') {
     throw new BackupError('INVALID_OPTION', `logOnly must be true or false, got ${JSON.stringify(logOnly)}`);
   }
+  checkSnapshotInterval(request.snapshotInterval, logOnly);
   ranges.forEach((range, index) => checkRange(range, `ranges[${index}]`));
   return {
     uid,
@@ -225,9 +243,38 @@ function newJob(uid: string, submission: string, request: SubmitRequest): JobRec
     url: request.url,
     ranges,
     logOnly,
+    snapshotInterval: request.snapshotInterval,
     firstVersion,
     startVersion: request.startVersion,
   };
+}
+
+function checkSnapshotInterval(interval: number | undefined, logOnly: boolean): void {
+  if (interval === undefined) return;
+  if (!Number.isSafeInteger(interval) || interval < 1) {
+    throw new BackupError(
+      'INVALID_OPTION',
+      `snapshotInterval must be a whole number of ms from 1 on, got ${String(interval)}`,
+    );
+  }
+  if (logOnly) {
+    throw new BackupError(
+      'INVALID_OPTION',
+      `snapshotInterval ${interval} contradicts logOnly, which says that no snapshot will ever come: leave out one of the two`,
+    );
+  }
+}
+
+function checkSnapshotRequest(job: JobRecord): void {
+  const { uid, state } = job;
+  if (state === 'Aborted' || state === 'Failed') throw endedError(job);
+  const refusal =
+    state === 'Stopping' || state === 'Completed'
+      ? `job ${uid} is ${state}: it takes no snapshots any more`
+      : job.logOnly
+        ? `job ${uid} is logOnly, which says that no snapshot will ever come`
+        : undefined;
+  if (refusal !== undefined) throw new BackupError('INVALID_STATE', refusal, { jobUid: uid });
 }
 
 function notFound(uid: string): BackupError {

@@ -39,6 +39,8 @@ export interface JobRecord {
   readonly ranges: readonly KeyRange[];
   /** Restorable from the log alone, without a snapshot. */
   readonly logOnly: boolean;
+  /** ms from the begin of one snapshot to that of the next; undefined: none are taken by themselves. */
+  readonly snapshotInterval?: number | undefined;
   /** The first version that the database ever wrote. */
   readonly firstVersion: Version;
   /** Inclusive: no message below it is stored. */
@@ -102,6 +104,7 @@ export function decodeJob(key: string, value: Uint8Array): JobRecord {
     url: json.text('url'),
     ranges: json.list('ranges').map((pair) => ({ begin: fromHex(pair.text(0)), end: fromHex(pair.text(1)) })),
     logOnly: json.flag('logOnly'),
+    snapshotInterval: json.optionalCount('snapshotInterval'),
     firstVersion: json.version('firstVersion'),
     startVersion: json.version('startVersion'),
     completeFrom: json.optionalVersion('completeFrom'),

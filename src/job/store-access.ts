@@ -5,6 +5,8 @@ import type { LogEpoch, Version } from '../core/version.js';
 import type { ProgressTransaction } from '../ports/progress-store.js';
 import * as keys from './keys.js';
 import * as records from './records.js';
+import type { SnapshotRecord } from './snapshot-record.js';
+import { decodeSnapshotRecord, encodeSnapshotRecord } from './snapshot-record.js';
 
 /** One tag of one epoch: what a run owns. */
 export interface TagOfEpoch {
@@ -61,6 +63,16 @@ export async function readStartedJob(tx: ProgressTransaction, uid: string): Prom
 
 export function writeJob(tx: ProgressTransaction, job: records.JobRecord): void {
   write(tx, keys.jobKey(job.uid), records.encodeJob(job), records.decodeJob);
+}
+
+export async function readSnapshot(tx: ProgressTransaction, uid: string): Promise<SnapshotRecord | undefined> {
+  const key = keys.snapshotKey(uid);
+  const value = await tx.get(key);
+  return value && decodeSnapshotRecord(key, value);
+}
+
+export function writeSnapshot(tx: ProgressTransaction, uid: string, record: SnapshotRecord): void {
+  write(tx, keys.snapshotKey(uid), encodeSnapshotRecord(record), decodeSnapshotRecord);
 }
 
 export async function readEpoch(tx: ProgressTransaction): Promise<records.EpochRecord | undefined> {

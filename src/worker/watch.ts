@@ -1,17 +1,23 @@
 // Waiting for a key of the store to change. A watch may be late or lost; the poll saves the day.
 
 import { abortable } from '../core/abort.js';
+import type { Clock } from '../core/clock.js';
+import type { ProgressStore } from '../ports/progress-store.js';
 import { isTransient } from './retry.js';
-import type { Run } from './run.js';
 import { waitForAny } from './trigger.js';
 
+/** Whoever waits: a run, or what has the same options. */
+export interface Watcher {
+  readonly options: { readonly progressStore: ProgressStore; readonly clock: Clock; readonly pollInterval: number };
+}
+
 export async function watchOrPoll(
-  run: Run,
+  { options }: Watcher,
   key: string,
   seen: Uint8Array | undefined,
   signal: AbortSignal,
 ): Promise<void> {
-  const { progressStore, clock, pollInterval } = run.options;
+  const { progressStore, clock, pollInterval } = options;
   await waitForAny(signal, [
     (inner) => watchUntilChange(() => progressStore.watch(key, seen, inner), inner),
     (inner) => clock.sleep(pollInterval, inner),

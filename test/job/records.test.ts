@@ -5,6 +5,8 @@ import { describe, expect, it } from 'vitest';
 import { MAX_VERSION } from '../../src/core/version.js';
 import type { EpochRecord, JobProgress, JobRecord, ProgressRecord, StartedJob } from '../../src/job/records.js';
 import * as records from '../../src/job/records.js';
+import type { SnapshotRecord } from '../../src/job/snapshot-record.js';
+import { decodeSnapshotRecord, encodeSnapshotRecord } from '../../src/job/snapshot-record.js';
 import * as access from '../../src/job/store-access.js';
 import { MemoryProgressStore } from '../../src/progress/memory-progress-store.js';
 
@@ -24,6 +26,7 @@ const job: fc.Arbitrary<JobRecord> = fc.record({
   url: text,
   ranges: fc.array(fc.record({ begin: bytes, end: bytes }), { maxLength: 3 }),
   logOnly: fc.boolean(),
+  snapshotInterval: maybe(count),
   firstVersion: version,
   startVersion: version,
   completeFrom: maybe(version),
@@ -50,6 +53,33 @@ const progress: fc.Arbitrary<ProgressRecord> = fc.record({
   totalTags: count,
   jobs: fc.array(fc.tuple(uid, jobProgress), { maxLength: 4 }).map((entries) => new Map(entries)),
 });
+const snapshot: fc.Arbitrary<SnapshotRecord> = fc.record({
+  due: maybe(count),
+  requested: fc.constantFrom(true, undefined),
+  running: maybe(fc.record({ leaseId: text, by: text, since: count })),
+  last: maybe(
+    fc.record({
+      name: text,
+      beginVersion: version,
+      endVersion: version,
+      startedAt: count,
+      finishedAt: count,
+      by: text,
+      files: count,
+      rows: count,
+      bytes: count,
+    }),
+  ),
+  failure: maybe(
+    fc.record({
+      code: fc.constantFrom('TIMEOUT', 'SNAPSHOT_INCOMPLETE'),
+      message: text,
+      at: count,
+      by: text,
+      tries: count,
+    }),
+  ),
+});
 const epoch: fc.Arbitrary<EpochRecord> = fc.record({ epoch: count, begin: version, totalTags: count });
 
 /** For every value: what is decoded from its code is the value. */
@@ -72,6 +102,7 @@ describe('records of the progress store', () => {
   itComesBack('a job', job, records.encodeJob, records.decodeJob);
   itComesBack('the list of active jobs', started, records.encodeStarted, records.decodeStarted);
   itComesBack('progress', progress, records.encodeProgress, records.decodeProgress);
+  itComesBack('the state of snapshots', snapshot, encodeSnapshotRecord, decodeSnapshotRecord);
   itComesBack('an epoch', epoch, records.encodeEpoch, records.decodeEpoch);
   itComesBack('a version', version, records.encodeVersion, records.decodeVersion);
   itComesBack('an owner', text, records.encodeOwner, records.decodeOwner);
