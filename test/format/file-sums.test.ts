@@ -72,7 +72,7 @@ describe('the sums of a file', () => {
     ]);
   });
 
-  it.each([0, 1, BLOCK - 1, BLOCK, BLOCK + 1, 40 * BLOCK])(
+  it.each([0, 1, BLOCK - 1, BLOCK, BLOCK + 1, 16 * BLOCK, 16 * BLOCK + 1, 40 * BLOCK])(
     'do not depend on the pieces a file of %i bytes came in',
     (size) => {
       const bytes = bytesOf(size);
@@ -97,8 +97,9 @@ describe('the sums of a file', () => {
   });
 
   it('come back as they were written', () => {
-    for (const size of [0, 5, BLOCK, 3 * BLOCK + 1]) {
+    for (const size of [0, 5, BLOCK, 3 * BLOCK + 1, 16 * BLOCK + 1]) {
       const sums = sumsOf(bytesOf(size));
+      expect(sums.crc32.length).toBe(Math.ceil(size / BLOCK));
       expect(parseFileSums(encodeFileSums(sums), SUMS_FILE)).toEqual(sums);
     }
   });

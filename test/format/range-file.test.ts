@@ -403,9 +403,11 @@ describe('RangeFileReader refuses', () => {
     const first = new Uint8Array(blockSize).fill(0xff);
     first.set(encodeRangeFile(range, [], blockSize));
     expect(() => decode(Buffer.concat([first, bytes]))).toThrow(corrupt);
-    const noEnd = first.slice();
-    noEnd.fill(0xff, 9);
-    expect(() => decode(Buffer.concat([noEnd, bytes]))).toThrow(corrupt);
+    const noRow = new Uint8Array(blockSize).fill(0xff);
+    noRow.set(Buffer.from('e90300000000000161', 'hex'));
+    const beginsAgain = Buffer.from('e90300000000000161'.concat('000000016100000000', '000000027a7a'), 'hex');
+    expect(hexRows(decode(beginsAgain).rows)).toEqual([['61', '']]);
+    expect(() => decode(Buffer.concat([noRow, beginsAgain]))).toThrow(corrupt);
   });
 
   it('nothing of a last block that is padded, as the original’s simulation makes them', () => {

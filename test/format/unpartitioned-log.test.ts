@@ -289,6 +289,12 @@ describe('an unpartitioned log is refused', () => {
     expect(() => recordsOf(withText(damaged))).toThrow(corruptAt(25 + 12, 'INVALID_MUTATION'));
   });
 
+  it('with a clear that begins a part', () => {
+    const backward = { type: 1, param1: utf8('z'), param2: utf8('a') };
+    const parts = entriesOf({ version: 2000n, mutations: [set('a', 'x'.repeat(75)), backward] }, 100);
+    expect(() => recordsOf(fileOf(parts))).toThrow(corruptAt(4 + 21 + 100 + 21, 'INVALID_MUTATION'));
+  });
+
   it('with a clear that runs backwards, named where it lies in a later part', () => {
     const backward = { type: 1, param1: utf8('z'), param2: utf8('a') };
     const parts = entriesOf({ version: 2000n, mutations: [set('a', 'x'.repeat(120)), backward] }, 100);

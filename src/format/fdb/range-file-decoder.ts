@@ -171,7 +171,6 @@ export class RangeFileReader {
 
   #enterBlock(at: number): number {
     const { blockSize } = this.file;
-    if (this.#end !== undefined) this.#refuse(at, 'bytes follow the end key');
     const left = this.bytes.length - at;
     if (left < RANGE_BLOCK_HEADER_BYTES) this.#refuse(at, `${left} bytes at the end are too few for a block`);
     const bytes = this.bytes;
