@@ -3,7 +3,7 @@
 import { BackupError } from '../core/errors.js';
 import type { Version } from '../core/version.js';
 import { MAX_PROPERTY_BYTES, PROPERTY, encodeNumberProperty, parseNumberProperty } from '../format/fdb/properties.js';
-import type { BackupContainer } from '../ports/backup-container.js';
+import type { BackupContainer, WriteFileOptions } from '../ports/backup-container.js';
 import { readSmallFile } from './catalog.js';
 
 /** A container has no compare-and-set. Another writer can only be noticed afterwards; so often is its smaller value put right. */
@@ -46,8 +46,13 @@ async function readCache(container: BackupContainer, name: string): Promise<Vers
 }
 
 /** Writes a file that is in memory whole. */
-export async function writeSmallFile(container: BackupContainer, name: string, bytes: Uint8Array): Promise<void> {
-  const file = await container.writeFile(name);
+export async function writeSmallFile(
+  container: BackupContainer,
+  name: string,
+  bytes: Uint8Array,
+  options?: WriteFileOptions,
+): Promise<void> {
+  const file = await container.writeFile(name, options);
   try {
     if (bytes.length > 0) await file.append([bytes]);
     await file.finish();

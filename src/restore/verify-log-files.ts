@@ -1,12 +1,12 @@
 // Decodes log files whole, to find the ones that a restore would refuse.
 
 import type { Clock } from '../core/clock.js';
-import type { BackupError } from '../core/errors.js';
-import { LogRecordReader } from '../format/fdb/log-file-decoder.js';
+import { BackupError } from '../core/errors.js';
 import type { BackupContainer } from '../ports/backup-container.js';
 import type { LogFile } from './description.js';
-import { DEFAULT_READ_BYTES, readRun } from './log-file-blocks.js';
+import { SumsReader } from './log-sums.js';
 import { TimeSlices } from './time-slices.js';
+import { logDecoder, scanFile } from './verify-data-file.js';
 import { isDamage } from './verify-read.js';
 
 export interface CorruptLogFile {
@@ -48,10 +48,15 @@ async function verifyLogFile(
   slices: TimeSlices,
   signal: AbortSignal | undefined,
 ): Promise<void> {
-  const reader = new LogRecordReader(file);
-  while (reader.nextOffset < file.size) {
-    signal?.throwIfAborted();
-    reader.load(await readRun(container, file, reader.nextOffset, DEFAULT_READ_BYTES));
-    while (reader.next()) if (slices.due()) await slices.yield();
-  }
+  const { problems } = await scanFile({
+    container,
+    file,
+    decoder: logDecoder(file, slices),
+    recorded: await new SumsReader(container, signal).forFile(file.name),
+    signal,
+    onBytes: () => undefined,
+  });
+  const [problem] = problems;
+  if (problem !== undefined)
+    throw new BackupError(problem.code, problem.message, { file: file.name, offset: problem.offset });
 }

@@ -55,3 +55,9 @@ export function isDamage(error: unknown): error is BackupError {
     BackupError.is(error, 'DECRYPTION_FAILED')
   );
 }
+
+/** Whether there is a file of this name now. */
+export async function isListed(container: BackupContainer, name: string): Promise<boolean> {
+  for await (const file of container.listFiles(name)) if (file.name === name) return true;
+  return false;
+}

@@ -1,0 +1,80 @@
+// verify: is everything there that should be, and is it what was written? It never writes, and damage is never thrown but reported. docs/care.md says what each finding means.
+
+import type { Clock } from '../core/clock.js';
+import { systemClock } from '../core/clock.js';
+import { BackupError } from '../core/errors.js';
+import type { BackupContainer } from '../ports/backup-container.js';
+import { TimeSlices } from './time-slices.js';
+import type { VerifyProgress } from './verify-context.js';
+import { VerifyContext } from './verify-context.js';
+import { heedSignal } from './verify-heeding-container.js';
+import { checkConcurrency } from './verify-in-parallel.js';
+import { listLogFiles, takeInventory } from './verify-inventory.js';
+import { reportGaps, reportMissingLogFiles, verifyLogs } from './verify-logs.js';
+import { verifyProperties } from './verify-properties.js';
+import type { VerifyReport } from './verify-report.js';
+import { ProblemCollector } from './verify-report.js';
+import { verifySnapshots, verifyUnusedRangeFiles } from './verify-snapshots.js';
+import { reportTwins } from './verify-twins.js';
+
+export interface VerifyBackupOptions {
+  /** Read and decode every byte. Default false: names, sizes and the small files. */
+  readonly deep?: boolean | undefined;
+  /** Files read at a time, 1 to 256; each takes some MiB, or twice its block. Default 4. */
+  readonly concurrency?: number | undefined;
+  readonly signal?: AbortSignal | undefined;
+  readonly clock?: Clock | undefined;
+  /** Called after each file, and each MiB or so. */
+  readonly onProgress?: ((progress: VerifyProgress) => void) | undefined;
+}
+
+/**
+ * Throws INVALID_OPTION; FILE_NOT_FOUND if there is no container; ENCRYPTION_KEY_MISSING if its files are encrypted and it was opened without the key; the signal's reason; what the container
+ * throws when it does not answer. Never for damage.
+ */
+export async function verifyBackup(outer: BackupContainer, options: VerifyBackupOptions = {}): Promise<VerifyReport> {
+  const { deep = false, signal, clock = systemClock, onProgress } = options;
+  const concurrency = checkConcurrency(options.concurrency);
+  const container = heedSignal(outer, signal);
+  const inventory = await takeInventory(container, signal);
+  const context = new VerifyContext(
+    { container, deep, concurrency, signal, slices: new TimeSlices(clock), onProgress },
+    inventory,
+  );
+  const { encrypted, unreliableEnd } = await verifyProperties(container, context.problems);
+  if (encrypted && container.decrypts !== true) {
+    throw new BackupError('ENCRYPTION_KEY_MISSING', `${container.url} is encrypted, and was opened without its key`, {
+      container: container.url,
+    });
+  }
+  const used = await verifySnapshots(context, unreliableEnd);
+  await verifyUnusedRangeFiles(context, used);
+  await verifyLogs(context, unreliableEnd);
+  await reportLogsAsTheyAre(context);
+  context.settleSuspects();
+  if (deep) await reportTwins(context, used);
+  return reportOf(context);
+}
+
+/** Files come and go while a verification runs: what is missing is decided by what is there at its end. */
+async function reportLogsAsTheyAre(context: VerifyContext): Promise<void> {
+  const { container, signal } = context.options;
+  const present = await listLogFiles(container, signal);
+  // Damage of the properties has been reported already.
+  const { unreliableEnd } = await verifyProperties(container, new ProblemCollector());
+  await reportMissingLogFiles(context, present, unreliableEnd);
+  reportGaps(context, present, unreliableEnd);
+}
+
+function reportOf(context: VerifyContext): VerifyReport {
+  const { problems, unchecked, leftovers, counts, options } = context;
+  return {
+    ok: problems.ok,
+    deep: options.deep,
+    problems: problems.sorted(),
+    problemsOmitted: problems.omitted,
+    unchecked: [...unchecked].sort(),
+    leftovers: [...leftovers].sort(),
+    checked: { ...counts },
+  };
+}
