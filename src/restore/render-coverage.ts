@@ -5,6 +5,8 @@
 import type { Version } from '../core/version.js';
 import { maxVersion, minVersion } from '../core/version.js';
 import type { BackupDescription, LogFile, LogGap, TagLog, VersionRange } from './description.js';
+import { SNAPSHOT_COLOR, drawSnapshots, layOutSnapshots } from './render-snapshots.js';
+import type { SnapshotRows } from './render-snapshots.js';
 import { escapeText, line, rect, text } from './svg.js';
 import { VersionScale, formatVersion } from './version-scale.js';
 
@@ -30,7 +32,6 @@ const COLOR = {
   gap: '#d62728',
   notYet: '#d9d9d9',
   restorable: '#2ca02c',
-  snapshot: '#8e5bb5',
   expired: '#ececec',
   text: '#222222',
   faint: '#6b6b6b',
@@ -41,6 +42,7 @@ interface Layout {
   readonly scale: VersionScale;
   readonly rows: number;
   readonly rowHeight: number;
+  readonly snapshots: SnapshotRows;
   /** Top of the row of tag 0. */
   readonly top: number;
   readonly bottom: number;
@@ -73,7 +75,7 @@ export function renderCoverage(description: BackupDescription): string {
       ...description.tags.flatMap((tag) => drawTag(tag, layout)),
       ...description.gaps.flatMap((gap) => drawGap(gap, layout)),
       ...drawTagLabels(layout),
-      ...drawSnapshots(description, layout),
+      ...drawSnapshots(layout.snapshots, TOP + 3, layout.bottom, LEFT - 10),
       ...drawWindows(description, layout),
     );
   }
@@ -88,17 +90,12 @@ function layOut(description: BackupDescription): Layout {
     tags.reduce((a, b) => Math.max(a, b), 0),
   );
   const rowHeight = rows === 0 ? MAX_ROW : Math.max(MIN_ROW, Math.min(MAX_ROW, ROWS_HEIGHT / rows));
-  const top = TOP + (description.snapshots.length > 0 ? MAX_ROW : 0);
-  const bottom = top + rows * rowHeight;
   const { begin, end } = extentOf(description);
-  return {
-    scale: new VersionScale(begin, end, LEFT, WIDTH - LEFT - RIGHT),
-    rows,
-    rowHeight,
-    top,
-    bottom,
-    height: Math.ceil(bottom + 62),
-  };
+  const scale = new VersionScale(begin, end, LEFT, WIDTH - LEFT - RIGHT);
+  const snapshots = layOutSnapshots(description, scale);
+  const top = TOP + snapshots.height;
+  const bottom = top + rows * rowHeight;
+  return { scale, snapshots, rows, rowHeight, top, bottom, height: Math.ceil(bottom + 62) };
 }
 
 function extentOf({ stretches, snapshots }: BackupDescription): VersionRange {
@@ -122,7 +119,7 @@ function drawHeader(description: BackupDescription): string[] {
   const facts = [
     `${count(logFiles, 'log file')}, ${formatBytes(logBytes)}`,
     ...(duplicates > 0 ? [`${duplicates} of them not needed`] : []),
-    count(description.snapshots.length, 'snapshot'),
+    snapshotCount(description),
     count(holes, 'gap'),
     ...(description.deep ? ['every file decoded'] : ['by names']),
   ];
@@ -136,6 +133,11 @@ function drawHeader(description: BackupDescription): string[] {
   ];
 }
 
+function snapshotCount({ snapshots }: BackupDescription): string {
+  const unusable = snapshots.filter(({ restorable }) => !restorable).length;
+  return count(snapshots.length, 'snapshot') + (unusable === 0 ? '' : ` (${unusable} not restorable)`);
+}
+
 function drawLegend(description: BackupDescription): string[] {
   const has = (condition: boolean, entry: readonly [string, string]) => (condition ? [entry] : []);
   const entries: (readonly [string, string])[] = [
@@ -146,7 +148,15 @@ function drawLegend(description: BackupDescription): string[] {
       description.tags.some((tag) => tag.duplicates.length > 0),
       [COLOR.duplicate, 'not needed (overlap)'],
     ),
-    ...has(description.snapshots.length > 0, [COLOR.snapshot, 'snapshot']),
+    ...has(description.snapshots.length > 0, [SNAPSHOT_COLOR.restorable, 'snapshot']),
+    ...has(
+      description.snapshots.some(({ usable, restorable }) => usable && !restorable),
+      [SNAPSHOT_COLOR.partial, 'snapshot of a part'],
+    ),
+    ...has(
+      description.snapshots.some(({ usable }) => !usable),
+      [SNAPSHOT_COLOR.unusable, 'snapshot not usable'],
+    ),
     [COLOR.gap, 'gap'],
     [COLOR.notYet, 'not begun, or not yet'],
     [COLOR.restorable, 'restorable'],
@@ -295,26 +305,6 @@ function drawTagLabels(layout: Layout): string[] {
     parts.push(text(LEFT - 10, y, `tag ${tag}`, { anchor: 'end' }));
   }
   return parts;
-}
-
-function drawSnapshots({ snapshots }: BackupDescription, { scale }: Layout): string[] {
-  if (snapshots.length === 0) return [];
-  const y = TOP + 3;
-  return [
-    text(LEFT - 10, TOP + 15, 'snapshots', { anchor: 'end' }),
-    ...snapshots.map(({ beginVersion, endVersion, restorable, reason }) => {
-      const x = scale.x(beginVersion);
-      const title = `snapshot ${beginVersion} to ${endVersion}${restorable ? '' : `: ${reason ?? ''}`}`;
-      return rect(
-        x - 2,
-        y,
-        Math.max(4, scale.x(endVersion) - x + 4),
-        MAX_ROW - 12,
-        restorable ? COLOR.snapshot : COLOR.gap,
-        title,
-      );
-    }),
-  ];
 }
 
 /** Brackets under the rows, with both ends of each window named where there is room. */

@@ -59,13 +59,16 @@ export async function putSnapshot(
   container: MemoryContainer,
   begin: bigint,
   end: bigint,
-  options: { missingFile?: boolean } = {},
+  options: {
+    readonly missingFile?: boolean;
+    /** Of the keys that it covers, as in JSON. */ readonly end?: string;
+  } = {},
 ): Promise<string> {
   const uid = (++files).toString(16).padStart(32, '0');
   const range = `kvranges/snapshot.${begin.toString().padStart(18, '0')}/0/range,${end},${uid},1048576`;
   if (options.missingFile !== true) await put(container, range, '');
   const name = `snapshots/snapshot,${begin},${end},100`;
-  const manifest = `{"beginVersion":${begin},"endVersion":${end},"files":["${range}"],"keyRanges":{"${range}":{"beginKey":"","endKey":"\\u00FF"}},"totalBytes":100}`;
+  const manifest = `{"beginVersion":${begin},"endVersion":${end},"files":["${range}"],"keyRanges":{"${range}":{"beginKey":"","endKey":"${options.end ?? '\\u00FF'}"}},"totalBytes":100}`;
   await put(container, name, manifest);
   return name;
 }

@@ -109,6 +109,61 @@ describe('renderCoverage', () => {
     expect(words).toContain('snapshots');
   });
 
+  it('draws snapshots from begin to end, side by side where they overlap, and says which can be used', async () => {
+    const container = await newContainer();
+    await putMarker(container);
+    await putEmptyLogs(container, {
+      '0/1': [
+        [1, 60],
+        [70, 100],
+      ],
+    });
+    await putSnapshot(container, 10n, 30n);
+    await putSnapshot(container, 20n, 40n);
+    await putSnapshot(container, 50n, 65n);
+    await putSnapshot(container, 80n, 80n, { missingFile: true });
+    await putSnapshot(container, 90n, 90n, { end: '\\u0040' });
+    const svg = renderCoverage(await describeBackup(container));
+    const words = checkXml(svg);
+    const bars = [
+      ...svg.matchAll(
+        /<rect x="([0-9.]+)" y="([0-9.]+)" width="([0-9.]+)"[^>]*fill="(#[0-9a-f]+)"><title>snapshot (\d+) to (\d+), ?([^:]*): ([^<]*)/g,
+      ),
+    ];
+    expect(bars.map(([, , , , color, begin, , , state]) => [color, begin, state!.slice(0, 10)])).toEqual([
+      ['#8e5bb5', '10', 'restorable'],
+      ['#8e5bb5', '20', 'restorable'],
+      ['#d62728', '50', 'not usable'],
+      ['#d3bfe3', '90', 'only a par'],
+    ]);
+    expect(svg).toMatch(/<title>snapshot 80 to 80: not usable: 1 of its 1 range files are missing/);
+    const [first, second] = bars.map(([, x, y, width]) => ({ x: Number(x), y: Number(y), width: Number(width) }));
+    expect(second!.x).toBeLessThan(first!.x + first!.width);
+    expect(second!.y).toBeGreaterThan(first!.y);
+    for (const word of ['5 snapshots (3 not restorable)', 'snapshot of a part', 'snapshot not usable'])
+      expect(words).toContain(word);
+  });
+
+  it('stays small however many snapshots there are', async () => {
+    const description = await describeBackup(await newContainer());
+    const snapshots = Array.from({ length: 20_000 }, (_, i) => ({
+      name: `snapshots/snapshot,${i},${i},1`,
+      beginVersion: BigInt(i),
+      endVersion: BigInt(i),
+      totalBytes: 1,
+      files: 1,
+      ranges: [],
+      missing: [],
+      usable: true,
+      restorable: true,
+      reason: undefined,
+      manifestChecked: true,
+    }));
+    const svg = renderCoverage({ ...description, snapshots });
+    checkXml(svg);
+    expect(count(svg, /<title>snapshot /g)).toBeLessThan(1200);
+  });
+
   it('makes no markup of what comes from outside', async () => {
     const description = await describeBackup(await newContainer());
     const svg = renderCoverage({ ...description, url: `file:///<script>&"'\u0000\ud800` });
