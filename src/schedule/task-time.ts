@@ -63,7 +63,7 @@ export class TaskTimes {
   see(time: TaskTime, now: number): void {
     if (now - this.#periodBegan >= this.#cleanupInterval) this.#endPeriod(now);
     if (time.id === undefined || time.period === this.#period) return;
-    this.#previous.delete(time.id);
+    if (this.#previous.size > 0) this.#previous.delete(time.id);
     if (this.#current.size >= this.#maxPerPeriod) this.#endPeriod(now);
     time.period = this.#period;
     this.#current.set(time.id, time);
