@@ -403,6 +403,9 @@ describe('RangeFileReader refuses', () => {
     const first = new Uint8Array(blockSize).fill(0xff);
     first.set(encodeRangeFile(range, [], blockSize));
     expect(() => decode(Buffer.concat([first, bytes]))).toThrow(corrupt);
+    first.set(encodeRangeFile(range, [[key('b'), EMPTY]], blockSize));
+    const second = encodeRangeFile({ begin: key('b'), end: range.end }, [[key('b'), EMPTY]], blockSize);
+    expect(() => decode(Buffer.concat([first, second]))).toThrow(corrupt);
     const noRow = new Uint8Array(blockSize).fill(0xff);
     noRow.set(Buffer.from('e90300000000000161', 'hex'));
     const beginsAgain = Buffer.from('e90300000000000161'.concat('000000016100000000', '000000027a7a'), 'hex');
