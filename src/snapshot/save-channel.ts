@@ -5,10 +5,14 @@ import type { EncodedGroup } from '../format/fdb/log-file-encoder.js';
 import { Condition } from './condition.js';
 import type { FileEnd, FileStream } from './file-stream.js';
 
+/** Memory that a group takes: a small one lies in a large buffer. */
+function memoryOf({ bytes, staging }: EncodedGroup): number {
+  return Math.max(bytes, staging?.length ?? 0);
+}
+
 export class SaveChannel {
   readonly #capacity: number;
   #heldBytes = 0;
-  #mostBytes = 0;
   /** Streams with something to save, in the order in which it came. */
   readonly #ready: FileStream[] = [];
   #closed = false;
@@ -20,22 +24,17 @@ export class SaveChannel {
     this.#capacity = capacity;
   }
 
-  /** Encoded bytes that are not saved yet. */
+  /** Memory of groups that are not saved yet. */
   get heldBytes(): number {
     return this.#heldBytes;
   }
 
-  /** The most that there ever were. */
-  get mostBytes(): number {
-    return this.#mostBytes;
-  }
-
   /** Waits for room. A group that is larger than the whole channel passes when nothing else is in it. */
   async send(stream: FileStream, group: EncodedGroup, signal: AbortSignal): Promise<void> {
-    while (this.#heldBytes > 0 && this.#heldBytes + group.bytes > this.#capacity) await this.#space.wait(signal);
+    const bytes = memoryOf(group);
+    while (this.#heldBytes > 0 && this.#heldBytes + bytes > this.#capacity) await this.#space.wait(signal);
     signal.throwIfAborted();
-    this.#heldBytes += group.bytes;
-    this.#mostBytes = Math.max(this.#mostBytes, this.#heldBytes);
+    this.#heldBytes += bytes;
     if (stream.addGroup(group)) this.#list(stream);
   }
 
@@ -59,11 +58,15 @@ export class SaveChannel {
     }
   }
 
-  giveBack(stream: FileStream, savedBytes: number): void {
-    this.#heldBytes -= savedBytes;
+  /** The group's memory is used no more. */
+  saved(group: EncodedGroup): void {
+    this.#heldBytes -= memoryOf(group);
     assert(this.#heldBytes >= 0, 'no more is saved than was sent');
-    if (stream.putBack()) this.#list(stream);
     this.#space.notify();
+  }
+
+  giveBack(stream: FileStream): void {
+    if (stream.putBack()) this.#list(stream);
   }
 
   #list(stream: FileStream): void {

@@ -69,17 +69,16 @@ export class SaveWorkers {
   async #work(signal: AbortSignal): Promise<void> {
     const { channel } = this.#options;
     for (let stream = await channel.take(signal); stream !== undefined; stream = await channel.take(signal)) {
-      let bytes = 0;
       for (const group of stream.takeGroups()) {
-        bytes += group.bytes;
         await this.#guarded(stream, signal, () => this.#append(stream, group, signal));
         if (group.staging !== undefined) this.#options.pool.give(group.staging);
+        channel.saved(group);
         // Checksums of a group take a few milliseconds, and a container in memory would never let the host have a turn.
         await this.#options.clock.yieldToHost();
       }
       const { end } = stream;
       if (end !== undefined) await this.#complete(stream, end, signal);
-      channel.giveBack(stream, bytes);
+      channel.giveBack(stream);
     }
   }
 

@@ -14,7 +14,7 @@ interface OwnRegion {
 
 export class MemoryRegions {
   /** In key order; each ends where the next one begins, the last one nowhere. */
-  #regions: OwnRegion[] = [{ id: 1, epoch: 1, begin: new Uint8Array(0) }];
+  #regions: readonly OwnRegion[] = [{ id: 1, epoch: 1, begin: new Uint8Array(0) }];
   #lastId = 1;
   #lastEpoch = 1;
 
@@ -23,13 +23,17 @@ export class MemoryRegions {
     return this.#regions.slice(1).map(({ begin }) => begin);
   }
 
-  /** Those that meet the range, clipped to it. */
-  list(range: KeyRange): Region[] {
-    return this.#regions.flatMap((region, index) => {
-      const end = this.#regions[index + 1]?.begin ?? range.end;
+  /** Those that meet the range, clipped to it, as they are when the listing begins. */
+  *list(range: KeyRange): IterableIterator<Region> {
+    // Regions are replaced as a whole, never changed.
+    const regions = this.#regions;
+    for (let index = this.#indexOf(range.begin); index < regions.length; index++) {
+      const region = regions[index] as OwnRegion;
+      const end = regions[index + 1]?.begin ?? range.end;
       const own = intersectRanges({ begin: region.begin, end }, range);
-      return own === undefined ? [] : [{ id: String(region.id), epoch: String(region.epoch), range: own }];
-    });
+      if (own === undefined) return;
+      yield { id: String(region.id), epoch: String(region.epoch), range: own };
+    }
   }
 
   /** Whether the region is still what it was when it was listed. */
@@ -44,7 +48,7 @@ export class MemoryRegions {
     if (equalBytes(region.begin, key)) return;
     const left = { ...region, epoch: ++this.#lastEpoch };
     const right = { id: ++this.#lastId, epoch: ++this.#lastEpoch, begin: key.slice() };
-    this.#regions.splice(at, 1, left, right);
+    this.#regions = this.#regions.toSpliced(at, 1, left, right);
   }
 
   /** The region that begins at this border vanishes into the one before it. */
@@ -55,17 +59,24 @@ export class MemoryRegions {
       throw new BackupError('INVALID_OPTION', `no region begins at "${printableBytes(border)}"`);
     }
     const left = { ...(this.#regions[at - 1] as OwnRegion), epoch: ++this.#lastEpoch };
-    this.#regions.splice(at - 1, 2, left);
+    this.#regions = this.#regions.toSpliced(at - 1, 2, left);
   }
 
   /** The region of the key moves elsewhere: another id, the same range. */
   move(key: Uint8Array): void {
     const at = this.#indexOf(key);
     const { begin } = this.#regions[at] as OwnRegion;
-    this.#regions[at] = { id: ++this.#lastId, epoch: ++this.#lastEpoch, begin };
+    this.#regions = this.#regions.with(at, { id: ++this.#lastId, epoch: ++this.#lastEpoch, begin });
   }
 
   #indexOf(key: Uint8Array): number {
-    return this.#regions.findLastIndex(({ begin }) => compareBytes(begin, key) <= 0);
+    let low = 0;
+    let high = this.#regions.length;
+    while (high - low > 1) {
+      const middle = (low + high) >>> 1;
+      if (compareBytes((this.#regions[middle] as OwnRegion).begin, key) <= 0) low = middle;
+      else high = middle;
+    }
+    return low;
   }
 }

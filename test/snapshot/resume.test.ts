@@ -1,0 +1,195 @@
+// Snapshots that are cut off: what they leave, who may go on with it, and what becomes of the rest.
+
+import { describe, expect, it } from 'vitest';
+import { MemoryContainer } from '../../src/container/memory-container.js';
+import { utf8 } from '../../src/core/bytes.js';
+import { formatRange } from '../../src/core/key-range.js';
+import { PROPERTY } from '../../src/format/fdb/properties.js';
+import { SNAPSHOT_PART_PREFIX } from '../../src/format/fdb/snapshot-part.js';
+import { forgetHalfSnapshot, listHalfSnapshots, listOrphanRangeFiles } from '../../src/snapshot/abandoned.js';
+import type { TakeSnapshotOptions } from '../../src/snapshot/snapshot-options.js';
+import { takeSnapshot } from '../../src/snapshot/take-snapshot.js';
+import { MemoryRangeSource } from '../../src/testing/memory-range-source.js';
+import { HastyClock } from './faulty.js';
+import { checkSnapshot, fileNames, key, manyRows, set } from './world.js';
+
+const DAY = 24 * 60 * 60 * 1000;
+
+/** A database in four regions, and a container with a half snapshot of it at version 11: the first two of four files are recorded. */
+async function cutOff(options: Partial<TakeSnapshotOptions> = {}) {
+  const borders = [key('k000025'), key('k000050'), key('k000075')];
+  const source = new MemoryRangeSource({ borders, version: 10n });
+  source.commit(manyRows(100, 10));
+  const container = new MemoryContainer();
+  const clock = new HastyClock();
+  const base = { source, container, ranges: [], clock, numThreads: 1, batchSize: 1 };
+  const stop = new AbortController();
+  let parts = 0;
+  const writeFile = container.writeFile.bind(container);
+  container.writeFile = async (name, writeOptions) => {
+    const file = await writeFile(name, writeOptions);
+    // The first entry, and one for each of two files.
+    if (name.startsWith(SNAPSHOT_PART_PREFIX) && ++parts === 3) {
+      const finish = file.finish.bind(file);
+      file.finish = async () => {
+        await finish();
+        stop.abort(new Error('cut off'));
+      };
+    }
+    // Entries come one by one, not together.
+    if (name.startsWith('kvranges/') && parts > 0)
+      while (parts < 3 && (await filesSince()) > parts - 1) await Promise.resolve();
+    return file;
+  };
+  const filesSince = async () => (await fileNames(container, 'kvranges/')).length;
+  await expect(takeSnapshot({ ...base, ...options, signal: stop.signal })).rejects.toThrow('cut off');
+  container.writeFile = writeFile;
+  source.commit([set('k000000', 'later'), set('k000099', 'later')]);
+  return { source, container, clock, base };
+}
+
+describe('a snapshot that was cut off', () => {
+  it('has no manifest, and is resumed: its files stay as they are, and only what is missing is scanned', async () => {
+    const { source, container, base } = await cutOff();
+    expect(await fileNames(container, 'snapshots/')).toEqual([]);
+    expect(source.heldVersions).toEqual([]);
+    const [half] = await listHalfSnapshots(container);
+    expect(half).toMatchObject({ snapshotBegin: 11n, startedAt: Date.UTC(2026, 5, 1) });
+    const before = source.scans.length;
+    const result = await takeSnapshot(base);
+    await checkSnapshot(container, source, result);
+    expect(result).toMatchObject({ resumedFiles: 2, beginVersion: 11n, endVersion: 12n, rows: 100 });
+    expect(result.files.map(({ version }) => version)).toEqual([11n, 11n, 12n, 12n]);
+    expect(source.scans.slice(before).map(({ range }) => formatRange(range))).toEqual([
+      '["k000050", "k000075")',
+      '["k000075", "\\xff")',
+    ]);
+    expect(await listHalfSnapshots(container)).toEqual([]);
+  });
+
+  it('is not resumed when that is not wanted, and then stays until it is forgotten', async () => {
+    const { source, container, base } = await cutOff();
+    const orphansBefore = await listOrphanRangeFiles(container);
+    expect(orphansBefore).toEqual([]);
+    const result = await takeSnapshot({ ...base, resume: false });
+    expect(result).toMatchObject({ resumedFiles: 0, beginVersion: 12n });
+    const halves = await listHalfSnapshots(container);
+    expect(halves.length).toBe(1);
+    expect(await listOrphanRangeFiles(container)).toEqual([]);
+    await forgetHalfSnapshot(container, halves[0]!);
+    await checkSnapshot(container, source, result);
+    expect((await fileNames(container, 'kvranges/')).sort()).toEqual(result.files.map(({ name }) => name).sort());
+  });
+
+  it('is not resumed below the version that is asked for now', async () => {
+    const { base } = await cutOff();
+    expect(await takeSnapshot({ ...base, atLeast: 12n })).toMatchObject({ resumedFiles: 0, beginVersion: 12n });
+  });
+
+  it('is not resumed below versions that are expired, or being expired', async () => {
+    for (const name of [PROPERTY.unreliableEndVersion, PROPERTY.expiredEndVersion]) {
+      for (const [end, resumedFiles] of [
+        ['11', 2],
+        ['12', 0],
+      ] as const) {
+        const { container, base } = await cutOff();
+        const file = await container.writeFile(name);
+        await file.append([utf8(end)]);
+        await file.finish();
+        expect((await takeSnapshot(base)).resumedFiles).toBe(resumedFiles);
+      }
+    }
+  });
+
+  it('is not resumed after too long a time', async () => {
+    for (const [wait, resumeWithin, resumedFiles] of [
+      [DAY - 60_000, undefined, 2],
+      [DAY + 1, undefined, 0],
+      [2 * DAY, 3 * DAY, 2],
+      [1000, 500, 0],
+    ] as const) {
+      const { clock, base } = await cutOff();
+      await clock.sleep(wait);
+      const options = resumeWithin === undefined ? base : { ...base, resumeWithin };
+      expect((await takeSnapshot(options)).resumedFiles).toBe(resumedFiles);
+    }
+  });
+
+  it('is not resumed as one of other ranges', async () => {
+    const { base } = await cutOff();
+    const ranges = [{ begin: key('k000025'), end: key('x') }];
+    expect((await takeSnapshot({ ...base, ranges })).resumedFiles).toBe(0);
+    expect((await takeSnapshot(base)).resumedFiles).toBe(2);
+  });
+
+  it('is resumed without the files that are gone, cut short, or whose record is damaged', async () => {
+    for (const damage of ['gone', 'short', 'record'] as const) {
+      const { source, container, base } = await cutOff();
+      const [file] = await fileNames(container, 'kvranges/');
+      const parts = (await fileNames(container, SNAPSHOT_PART_PREFIX)).filter((name) => /,[0-9a-f]{32}$/.test(name));
+      const victim = damage === 'record' ? parts[0]! : file!;
+      await container.deleteFile(victim);
+      if (damage !== 'gone') {
+        const rewritten = await container.writeFile(victim);
+        await rewritten.append([utf8('{"files":[],"check":"00000000"}')]);
+        await rewritten.finish();
+      }
+      const result = await takeSnapshot(base);
+      await checkSnapshot(container, source, result);
+      expect(result.resumedFiles).toBe(1);
+    }
+  });
+
+  it('is not confused with one whose entries only could not be removed any more', async () => {
+    const source = new MemoryRangeSource({ version: 10n });
+    source.commit(manyRows(10, 10));
+    const container = new MemoryContainer();
+    const deleteFile = container.deleteFile.bind(container);
+    for (const deletions of [0, 1]) {
+      let left = deletions;
+      container.deleteFile = (name) => (left-- > 0 ? deleteFile(name) : Promise.reject(new Error('away')));
+      const base = { source, container, ranges: [], clock: new HastyClock(), maxAttempts: 2 };
+      await expect(takeSnapshot(base)).rejects.toThrow('away');
+      container.deleteFile = deleteFile;
+      const before = await fileNames(container, 'snapshots/');
+      source.commit([set('a', String(deletions))]);
+      const result = await takeSnapshot(base);
+      await checkSnapshot(container, source, result);
+      expect(result).toMatchObject({ resumedFiles: 0, beginVersion: source.committed });
+      expect((await fileNames(container, 'snapshots/')).length).toBe(before.length + 1);
+      source.commit([set('b', String(deletions))]);
+    }
+    expect(await listOrphanRangeFiles(container)).toEqual([]);
+  });
+
+  it('is completed when only its manifest was missing, with the checksums that are there already', async () => {
+    const source = new MemoryRangeSource({ version: 10n });
+    source.commit(manyRows(10, 10));
+    const container = new MemoryContainer();
+    const writeFile = container.writeFile.bind(container);
+    container.writeFile = (name, options) =>
+      name.startsWith('snapshots/') ? Promise.reject(new Error('away')) : writeFile(name, options);
+    const base = { source, container, ranges: [], clock: new HastyClock(), maxAttempts: 2 };
+    await expect(takeSnapshot(base)).rejects.toThrow('away');
+    container.writeFile = writeFile;
+    source.commit([set('a', '1')]);
+    const scans = source.scans.length;
+    const result = await takeSnapshot(base);
+    await checkSnapshot(container, source, result);
+    expect(result).toMatchObject({ resumedFiles: 1, beginVersion: 11n, endVersion: 11n });
+    expect(source.scans.length).toBe(scans);
+  });
+
+  it('leaves files that are found, even if they were never recorded, and none that is needed', async () => {
+    const { container, base, clock } = await cutOff();
+    // A file that was whole when the process ended, and not recorded yet.
+    const stray = `kvranges/snapshot.000000000000000011/0/range,11,${'ab'.repeat(16)},1048576`;
+    await (await container.writeFile(stray)).finish();
+    expect(await listOrphanRangeFiles(container)).toEqual([]);
+    const given = await listOrphanRangeFiles(container, { keepSince: clock.wallTime() + 1 });
+    expect(given.length).toBeGreaterThanOrEqual(3);
+    await takeSnapshot(base);
+    expect((await listOrphanRangeFiles(container)).map(({ name }) => name)).toContain(stray);
+    expect((await listOrphanRangeFiles(container)).length).toBe((await fileNames(container, 'kvranges/')).length - 4);
+  });
+});
