@@ -1,4 +1,4 @@
-// Keeps a lease for as long as a task runs, and ends the task when the lease is lost (rule S2). Time is counted from before each call: the lease never ends sooner than is thought here.
+// Keeps a lease for as long as a task runs, and ends the task when the lease is lost (rule S2). Time is counted from before each call: the lease does not end sooner than is thought here.
 
 import { abortable } from '../core/abort.js';
 import type { Clock } from '../core/clock.js';
@@ -8,6 +8,9 @@ import type { RetryPolicy } from './retry.js';
 import { backoff, isTransient } from './retry.js';
 import type { Task } from './task-group.js';
 import { withHelpers } from './task-group.js';
+
+/** Of its time to live, after which the holder stops: clocks do not run alike, and what it does stops before another process may begin. */
+const SAFE_SHARE = 0.9;
 
 export interface HeldLease {
   readonly lease: Lease;
@@ -28,16 +31,16 @@ async function renewUntilLost(
   signal: AbortSignal,
 ): Promise<never> {
   const { clock } = policy;
-  let endsAt = acquiredAt + ttl;
+  let endsAt = acquiredAt + ttl * SAFE_SHARE;
   for (let failures = 0; ;) {
     const pause = failures === 0 ? ttl / 3 : Math.min(ttl / 10, backoff(policy, failures - 1));
-    await clock.sleep(pause, signal);
+    await clock.sleep(Math.min(pause, endsAt - clock.now()), signal);
     const asked = clock.now();
     // A process that was frozen finds its lease ended before it has asked anybody.
     if (asked >= endsAt) throw lost(lease);
     try {
       await renewBefore(endsAt, lease, clock, signal);
-      endsAt = asked + ttl;
+      endsAt = asked + ttl * SAFE_SHARE;
       failures = 0;
     } catch (error) {
       signal.throwIfAborted();

@@ -14,7 +14,7 @@ export interface Taking {
   readonly options: TakeSnapshotOptions;
   readonly isOver: () => boolean;
   succeed(result?: Partial<SnapshotResult>): void;
-  fail(error: unknown): void;
+  fail(error: Error): void;
 }
 
 /** What a snapshot at version 10 gives. */
@@ -44,15 +44,14 @@ export class FakeTake {
         how();
       };
       if (!this.isDeaf) {
-        options.signal?.addEventListener('abort', () => end(() => reject(options.signal?.reason as Error)), {
-          once: true,
-        });
+        const onAbort = () => end(() => reject(options.signal?.reason as Error));
+        options.signal?.addEventListener('abort', onAbort, { once: true });
       }
       this.calls.push({
         options,
         isOver: () => isOver,
         succeed: (result) => end(() => resolve({ ...RESULT, ...result })),
-        fail: (error) => end(() => reject(error as Error)),
+        fail: (error) => end(() => reject(error)),
       });
     });
 
@@ -93,6 +92,8 @@ export function startSnapshots(
       name: 'host',
       leaseTtl: 3_000,
       pollInterval: 1_000,
+      // A fake gives no sign of life.
+      stallTimeout: 10_000_000,
       onEvent: (event) => {
         events.push(event);
         kinds.push('jobUid' in event ? `${event.kind} ${event.jobUid}` : event.kind);
