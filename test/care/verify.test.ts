@@ -10,11 +10,14 @@ import type { VerifyReport } from '../../src/restore/verify-report.js';
 import { crc32 } from '../../src/core/crc32.js';
 import { compactLogs } from '../../src/restore/compact.js';
 import { expireBackup } from '../../src/restore/expire.js';
+import { takeSnapshot } from '../../src/snapshot/take-snapshot.js';
+import { MemoryRangeSource } from '../../src/testing/memory-range-source.js';
 import { set } from '../format/encode-log-file.js';
 import type { GoldenName } from '../format/golden.js';
 import { filesBelow, goldenContainer, goldenFolder } from '../format/golden.js';
 import { newContainer, put, putLog } from '../restore/container-builder.js';
-import { SeededRandom } from '../restore/log-model.js';
+import { SeededRandom, randomHistory } from '../restore/log-model.js';
+import { key, manyRows } from '../snapshot/world.js';
 import { CrashingContainer, contentOf, copyOf } from './crashing-container.js';
 import { sampleBackup } from './sample-backups.js';
 
@@ -114,19 +117,57 @@ describe('a sound backup', () => {
   });
 });
 
-describe('damage to any file of a real backup', () => {
+/** Log files that the library has written, of many blocks, some empty; a snapshot that it has taken, of several files. */
+async function written(): Promise<MemoryContainer> {
+  const container = await newContainer();
+  const random = new SeededRandom(11);
+  const epochs = [{ begin: 1n, end: 100n, totalTags: 2 }];
+  const records = randomHistory(random, epochs, 60, 8);
+  for (const tag of [0, 1]) {
+    for (let begin = 1n; begin < 100n; begin += 11n) {
+      const end = begin + 11n;
+      const own = records.filter((record) => record.tag === tag && record.version >= begin && record.version < end);
+      await putLog(container, { begin, end, tag, totalTags: 2, blockSize: 256 }, begin === 45n ? [] : own);
+    }
+  }
+  await compactLogs(container, { graceMs: 0, keepNewest: 0, minFiles: 2, targetBytes: 2000, blockSize: 512 });
+  const source = new MemoryRangeSource({ borders: [key('k000020'), key('k000050')], version: 30n });
+  source.commit(manyRows(80, 60));
+  await takeSnapshot({ source, container, ranges: [], blockSize: 512, maxFileSize: 3000 });
+  expect(await verifyBackup(container, { deep: true })).toMatchObject({ ok: true, problems: [], leftovers: [] });
+  return container;
+}
+
+/** The block of a recorded checksum that holds byte `at`. */
+function blockOf(name: string, at: number): number {
+  const blockSize = Number(/,(\d+)$/.exec(name)![1]);
+  return Math.floor(at / blockSize) * blockSize;
+}
+
+describe.each([
+  ['that a real database wrote', golden],
+  ['that the library wrote', written],
+])('damage to any file of a backup %s', (_which, make) => {
+  async function files() {
+    const container = await make();
+    const content = await contentOf(container);
+    const names = [...content.keys()].filter((name) => isData(name) && content.get(name)!.length > 0);
+    expect(names.length).toBeGreaterThan(6);
+    return { container, content, names };
+  }
+
   it('a flipped bit is found, with its block', async () => {
-    const container = await golden();
+    const { container, content, names } = await files();
     const random = new SeededRandom(1);
-    for (const name of await dataFiles(container)) {
-      const size = (await contentOf(container)).get(name)!.length;
+    for (const name of names) {
+      const size = content.get(name)!.length;
       for (const at of [0, 3, random.below(size), random.below(size), size - 1]) {
         const damaged = await copyOf(container);
         await change(damaged, name, flip(at, random.below(8)));
         const report = await verifyBackup(damaged, { deep: true });
         expect(report.ok).toBe(false);
         expect(about(report, name)).toContainEqual(
-          expect.objectContaining({ kind: 'checksum', offset: 0, code: 'CHECKSUM_MISMATCH' }),
+          expect.objectContaining({ kind: 'checksum', offset: blockOf(name, at), code: 'CHECKSUM_MISMATCH' }),
         );
         expect(report.problems.every(({ file }) => file === name)).toBe(true);
       }
@@ -134,10 +175,10 @@ describe('damage to any file of a real backup', () => {
   }, 60_000);
 
   it('a cut tail is found, shallow too', async () => {
-    const container = await golden();
-    for (const name of await dataFiles(container)) {
-      const size = (await contentOf(container)).get(name)!.length;
-      for (const cut of [1, 100, size]) {
+    const { container, content, names } = await files();
+    for (const name of names) {
+      const size = content.get(name)!.length;
+      for (const cut of [1, Math.min(100, size - 1), size]) {
         const damaged = await copyOf(container);
         await change(damaged, name, (bytes) => bytes.slice(0, size - cut));
         for (const deep of [false, true]) {
@@ -152,8 +193,8 @@ describe('damage to any file of a real backup', () => {
   }, 60_000);
 
   it('a missing file is found, shallow too', async () => {
-    const container = await golden();
-    for (const name of await dataFiles(container)) {
+    const { container, names } = await files();
+    for (const name of names) {
       const damaged = await copyOf(container);
       await damaged.deleteFile(name);
       for (const deep of [false, true]) {
@@ -162,15 +203,13 @@ describe('damage to any file of a real backup', () => {
         expect(about(report, name)).toMatchObject([{ kind: 'missing-file', code: 'FILE_NOT_FOUND' }]);
       }
     }
-  });
+  }, 60_000);
 
   it('two files with each other’s content are found, and named', async () => {
-    const container = await golden();
-    const names = await dataFiles(container);
+    const { container, content, names } = await files();
     for (const [i, a] of names.entries()) {
       const b = names[(i + 1) % names.length]!;
       const damaged = await copyOf(container);
-      const content = await contentOf(container);
       await put(damaged, a, content.get(b)!);
       await put(damaged, b, content.get(a)!);
       const report = await verifyBackup(damaged, { deep: true });
@@ -178,23 +217,24 @@ describe('damage to any file of a real backup', () => {
       expect(report.problems).toHaveLength(2);
       expect(about(report, a)).toMatchObject([{ kind: 'swapped', other: b, offset: 0 }]);
       expect(about(report, b)).toMatchObject([{ kind: 'swapped', other: a, offset: 0 }]);
-      expect((await verifyBackup(damaged)).ok).toBe(false);
     }
-  });
+  }, 60_000);
 
   it('a duplicate under another name is found', async () => {
-    const container = await golden();
-    for (const name of await dataFiles(container)) {
+    const { container, content, names } = await files();
+    for (const name of names) {
       const twin = name.replace(/[0-9a-f]{32}/, 'f'.repeat(32));
       const damaged = await copyOf(container);
-      await put(damaged, twin, (await contentOf(container)).get(name)!);
+      await put(damaged, twin, content.get(name)!);
       const report = await verifyBackup(damaged, { deep: true });
       expect(report.problems).toMatchObject([{ kind: 'duplicate', harmless: true }]);
       expect([report.problems[0]!.file, report.problems[0]!.other].sort()).toEqual([name, twin].sort());
       expect(report.ok).toBe(true);
     }
-  });
+  }, 60_000);
+});
 
+describe('what checksums do not tell', () => {
   it('a duplicate that another tag would apply again is no harmless one', async () => {
     const container = await golden();
     const name = (await dataFiles(container)).find((file) => file.includes('0-of-3'))!;
