@@ -6,7 +6,7 @@ import PQueue from 'p-queue';
 import { MultilevelQueue } from '../../src/schedule/multilevel-queue.js';
 import type { SliceOptions } from '../../src/schedule/slice.js';
 import { TaskPool } from '../../src/schedule/task-pool.js';
-import { DEFAULT_PAIRS, atLeast, inTurn, type BenchOptions, type Figures } from './bench.js';
+import { DEFAULT_PAIRS, atLeast, inTurn, median, type BenchOptions, type Figures } from './bench.js';
 
 const TASKS = 20_000;
 /** Many short runs instead of a few long ones: what else the machine does hits few of them, and the median leaves those out. */
@@ -20,22 +20,29 @@ type Add = (index: number) => Promise<unknown>;
 
 const nothing = () => undefined;
 
-async function timed(add: Add): Promise<number> {
+/** Processor time of each run in ms, by side: what the queue costs, which a machine that is busy with other things changes less than it changes tasks/s. */
+const processorMs = { own: [] as number[], ours: [] as number[] };
+
+async function timed(side: keyof typeof processorMs, add: Add): Promise<number> {
   const tasks: Promise<unknown>[] = [];
+  const usage = process.cpuUsage();
   const began = performance.now();
   for (let index = 0; index < TASKS; index++) tasks.push(add(index));
   await Promise.all(tasks);
-  return performance.now() - began;
+  const ms = performance.now() - began;
+  const { user, system } = process.cpuUsage(usage);
+  processorMs[side].push((user + system) / 1000);
+  return ms;
 }
 
 function own(): Promise<number> {
   const queue = new PQueue({ concurrency: CONCURRENCY });
-  return timed(() => queue.add(nothing));
+  return timed('own', () => queue.add(nothing));
 }
 
 function multilevel(optionsOf: (index: number) => Partial<SliceOptions>): Promise<number> {
   const queue = new PQueue<MultilevelQueue, SliceOptions>({ concurrency: CONCURRENCY, queueClass: MultilevelQueue });
-  return timed((index) => queue.add(nothing, optionsOf(index)));
+  return timed('ours', (index) => queue.add(nothing, optionsOf(index)));
 }
 
 const withoutId: Partial<SliceOptions> = {};
@@ -47,29 +54,39 @@ const withId = (index: number): Partial<SliceOptions> => ({
 /** Whole tasks through a TaskPool, which also lets the event loop turn. For comparison; no goal. */
 function pooled(): Promise<number> {
   const pool = new TaskPool({ concurrency: CONCURRENCY, capacity: TASKS });
-  return timed(() => pool.run(nothing));
+  return timed('ours', () => pool.run(nothing));
+}
+
+async function compare(ours: () => Promise<number>, runs: number, log: BenchOptions['log']) {
+  processorMs.own = [];
+  processorMs.ours = [];
+  const times = await inTurn(own, ours, runs, log);
+  const perSecond = (ms: number) => Math.round((TASKS / ms) * 1000);
+  const processorRatio = median(processorMs.own) / median(processorMs.ours);
+  const detail = {
+    tasks: TASKS,
+    ownPerSecond: perSecond(times.a),
+    perSecond: perSecond(times.b),
+    processorRatio: Number(processorRatio.toFixed(3)),
+  };
+  return { ratio: times.ratio, detail };
 }
 
 export async function bench({ pairs = DEFAULT_PAIRS, log }: BenchOptions): Promise<Figures> {
   const runs = pairs * RUNS_PER_PAIR;
   log?.("p-queue's own queue, and the multilevel queue without ids");
-  const plain = await inTurn(own, () => multilevel(() => withoutId), runs, log);
+  const plain = await compare(() => multilevel(() => withoutId), runs, log);
   log?.("p-queue's own queue, and the multilevel queue with ids");
-  const ids = await inTurn(own, () => multilevel(withId), runs, log);
+  const ids = await compare(() => multilevel(withId), runs, log);
   log?.("p-queue's own queue, and TaskPool");
-  const pool = await inTurn(own, pooled, runs, log);
-  const perSecond = (ms: number) => Math.round((TASKS / ms) * 1000);
-  const detail = (times: { readonly a: number; readonly b: number }) => ({
-    tasks: TASKS,
-    ownPerSecond: perSecond(times.a),
-    perSecond: perSecond(times.b),
-  });
+  const pool = await compare(pooled, runs, log);
   return {
-    schedule: atLeast(plain.ratio, GOAL, "of p-queue's own tasks/s", detail(plain)),
+    schedule: atLeast(plain.ratio, GOAL, "of p-queue's own tasks/s", plain.detail),
     'schedule.ids': atLeast(ids.ratio, GOAL, "of p-queue's own tasks/s", {
-      ...detail(ids),
-      pool: perSecond(pool.b),
+      ...ids.detail,
+      pool: pool.detail.perSecond,
       poolRatio: Number(pool.ratio.toFixed(3)),
+      poolProcessorRatio: pool.detail.processorRatio,
     }),
   };
 }
