@@ -1,7 +1,7 @@
 // Is what the backup gives back what was put in? Rows are compared with the workload's model, records with its history; nothing is left out.
 
-import { writeFile } from 'node:fs/promises';
-import { join, resolve } from 'node:path';
+import { mkdtemp, writeFile } from 'node:fs/promises';
+import { join } from 'node:path';
 import { fileURLToPath } from 'node:url';
 import {
   decodeLogFile,
@@ -33,35 +33,46 @@ export function openContainer(folder: string): DirectoryContainer {
   return new DirectoryContainer(fileURLToPath(urlOf(folder)));
 }
 
-/** Restores the main job's backup at each version into a LevelDB of its own. Versions ascend. */
-export async function checkRestores(stage: Stage, versions: readonly Version[]): Promise<RestoreCheck[]> {
-  const container = openContainer(stage.mainContainer);
+/** A backup, as it is to be restored. */
+export interface CheckedBackup {
+  readonly container: BackupContainer;
+  /** Without it from a snapshot. */
+  readonly baseline?: 'empty';
+  /** Where the rows of each version are kept, as they must be; undefined: nowhere. */
+  readonly rowsFolder: string | undefined;
+}
+
+/** Restores the backup at each version into a LevelDB of its own. Versions ascend. */
+export async function checkRestores(
+  stage: Stage,
+  backup: CheckedBackup,
+  versions: readonly Version[],
+): Promise<RestoreCheck[]> {
   const replay = new Replay(stage.workload.history);
   const checks: RestoreCheck[] = [];
   for (const version of versions) {
     const expected = replay.advanceTo(version);
-    checks.push(await checkRestore(stage, container, version, expected));
-    if (stage.options.out !== undefined) {
-      await writeFile(join(resolve(stage.options.out), `rows-${version}.txt`), formatRows(expected));
-    }
+    checks.push(await checkRestore(stage, backup, version, expected));
+    if (backup.rowsFolder !== undefined)
+      await writeFile(join(backup.rowsFolder, `rows-${version}.txt`), formatRows(expected));
   }
   return checks;
 }
 
 async function checkRestore(
   stage: Stage,
-  container: BackupContainer,
+  { container, baseline }: CheckedBackup,
   version: Version,
   expected: ModelRows,
 ): Promise<RestoreCheck> {
-  const target = await LevelRestoreTarget.open(join(stage.folder, `restored-${version}`));
+  const target = await LevelRestoreTarget.open(await mkdtemp(join(stage.folder, 'restored-')));
   try {
     const started = performance.now();
     await restore({
       container,
       target,
       version,
-      baseline: 'empty',
+      ...(baseline && { baseline }),
       signal: stage.signal,
       onProgress: ({ bytesRead, bytesTotal }) =>
         stage.restoreBar.update(bytesRead, bytesTotal, `to version ${number(version)}`),

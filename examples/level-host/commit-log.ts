@@ -6,7 +6,7 @@
 import { type MessageBatch, MessageBatchBuilder, type Mutation, type Version } from 'tidemark';
 import { joinBatches, packBatch, sliceBatch, unpackBatch } from './batch-codec.js';
 import { decodeVersion, encodeVersion, lastVersionOf, pageKey, poppedKey } from './keys.js';
-import { writeSynced, type Level, type LevelOperation } from './level.js';
+import { addAll, writeSynced, type Level, type LevelOperation } from './level.js';
 
 /** Popped bytes after which LevelDB is asked to give the space back to the file system. */
 const COMPACT_AFTER_BYTES = 8 * 1024 * 1024;
@@ -114,7 +114,7 @@ export class CommitLog {
       operations.push({ type: 'del', key });
       bytes += page.length;
     }
-    await writeSynced(this.#level, operations);
+    await writeSynced(this.#level, (batch) => addAll(batch, operations));
     this.#poppedBytes += bytes;
     this.#uncompactedBytes += bytes;
     if (this.#uncompactedBytes >= COMPACT_AFTER_BYTES) this.compact();

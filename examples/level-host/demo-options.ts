@@ -12,8 +12,8 @@ export interface DemoOptions {
 export const USAGE = `npm run demo -- [--seed N] [--transactions N] [--out DIR]
   --seed N           which workload (default 1)
   --transactions N   how much of it (default 40000)
-  --out DIR          keep the backup in DIR/container and the rows that it must restore to in DIR/rows-<version>.txt;
-                     DIR must be new or empty`;
+  --out DIR          keep the backup in DIR/container and the rows that it must restore to in DIR/rows-<version>.txt, the
+                     backup with snapshots likewise in DIR/snapshots; DIR must be new or empty`;
 
 export function parseOptions(args: readonly string[]): DemoOptions {
   const { values } = parseArgs({

@@ -1,5 +1,5 @@
-// npm run demo: a real database is backed up by workers that are killed, frozen and paused; then it is rebuilt, and every row is compared.
-// This file is the order of events; story.ts is what happens while the database is busy, checks.ts what is compared afterwards.
+// npm run demo: a real database is backed up, by its log and by snapshots, while workers are killed, frozen and paused; then it is rebuilt, and every row is compared.
+// This file is the order of events; story.ts is what happens while the database is busy, checks.ts and snapshot-checks.ts what is compared afterwards.
 
 import { mkdir, writeFile } from 'node:fs/promises';
 import { dirname } from 'node:path';
@@ -8,6 +8,7 @@ import { checkRecords, checkRestores, openContainer, type RestoreCheck } from '.
 import { parseOptions, USAGE, type DemoOptions } from './demo-options.js';
 import { mebibytes, number, table } from './display.js';
 import { prepareOut, Stage } from './stage.js';
+import { checkSnapshots, type SnapshotChecks } from './snapshot-checks.js';
 import { play, SECOND_RANGE } from './story.js';
 
 const INTERRUPTS = ['SIGINT', 'SIGTERM', 'SIGHUP'] as const;
@@ -17,6 +18,7 @@ interface Results {
   readonly description: BackupDescription;
   readonly restores: readonly RestoreCheck[];
   readonly secondJobRecords: number;
+  readonly snapshots: SnapshotChecks;
 }
 
 async function runDemo(options: DemoOptions, abort: AbortController): Promise<void> {
@@ -29,11 +31,18 @@ async function runDemo(options: DemoOptions, abort: AbortController): Promise<vo
     const description = await describeBackup(openContainer(stage.mainContainer), { deep: true });
     const { stopVersion } = await stage.operator.status(jobs.second.uid);
     const secondJobRecords = await checkRecords(stage, SECOND_RANGE, jobs.second.completeFrom, stopVersion ?? 0n);
-    const restores = await checkRestores(stage, versionsToCheck(stage));
+    const main = {
+      container: openContainer(stage.mainContainer),
+      baseline: 'empty',
+      rowsFolder: stage.mainRows,
+    } as const;
+    const restores = await checkRestores(stage, main, versionsToCheck(stage));
     await mkdir(dirname(stage.picture), { recursive: true });
     await writeFile(stage.picture, renderCoverage(description));
+    stage.display.say('• restoring from snapshots, expiring the older half, verifying the rest, restoring again');
+    const snapshots = await checkSnapshots(stage, jobs.moment);
     stage.display.stop();
-    console.log(await report(stage, { description, restores, secondJobRecords }, started));
+    console.log(await report(stage, { description, restores, secondJobRecords, snapshots }, started));
   } finally {
     await stage.close();
   }
@@ -46,17 +55,10 @@ function versionsToCheck({ workload: { history } }: Stage): Version[] {
 }
 
 async function report(stage: Stage, results: Results, started: number): Promise<string> {
-  const { description, restores, secondJobRecords } = results;
+  const { description, restores, secondJobRecords, snapshots } = results;
   const { transactions } = stage.workload.history;
   const { storedBytes, poppedBytes } = await stage.database.logSize();
   const mutations = transactions.reduce((sum, transaction) => sum + transaction.mutations.length, 0);
-  const rows = restores.map(
-    ({ version, rows, milliseconds }) =>
-      [
-        `restored to ${number(version)}`,
-        `${number(rows)} rows, all as they should be, in ${number(milliseconds)} ms`,
-      ] as const,
-  );
   return table([
     ['transactions, mutations', `${number(transactions.length)}, ${number(mutations)}`],
     ['versions', `1 to ${number(stage.workload.history.lastVersion)}`],
@@ -64,11 +66,46 @@ async function report(stage: Stage, results: Results, started: number): Promise<
     ['backup', `${mebibytes(description.logBytes)} in ${number(description.logFiles)} files`],
     ['restorable', `${number(description.minRestorable ?? 0n)} to ${number(description.maxRestorable ?? 0n)}`],
     ['worker processes', `${stage.fleet.started} for ${stage.database.totalTags} tags`],
-    ...rows,
+    ...restores.map((check) => restored('restored to', check)),
     ['second job', `${number(secondJobRecords)} records, one by one as the database committed them`],
-    ['picture', stage.picture],
+    ...snapshotRows(snapshots),
+    ['pictures', [stage.picture, stage.snapshotPicture, stage.expiredPicture].join('\n')],
     ['took', `${number((performance.now() - started) / 1000, 1)} s`],
   ]);
+}
+
+type TableRow = readonly [name: string, value: string];
+
+function snapshotRows({
+  snapshots,
+  before,
+  byTime,
+  expired,
+  verified,
+  after,
+  description,
+}: SnapshotChecks): TableRow[] {
+  const { deleted } = expired;
+  const { rangeFiles, logFiles, rows, records, bytes } = verified.checked;
+  return [
+    ['snapshots', `${snapshots} while the database was busy`],
+    ...before.map((check) => restored('from a snapshot', check)),
+    restored('to a time', byTime),
+    [
+      'expired',
+      `${deleted.snapshots} snapshots, ${deleted.rangeFiles} range files, ${deleted.logFiles} log files, ${mebibytes(deleted.bytes)}`,
+    ],
+    [
+      'verified',
+      `${mebibytes(bytes)}: ${number(rows)} rows in ${rangeFiles} files, ${number(records)} mutations in ${logFiles} files`,
+    ],
+    ['restorable', `${number(description.minRestorable ?? 0n)} to ${number(description.maxRestorable ?? 0n)}`],
+    ...after.map((check) => restored('from what is left', check)),
+  ];
+}
+
+function restored(how: string, { version, rows, milliseconds }: RestoreCheck): TableRow {
+  return [how, `${number(version)}: ${number(rows)} rows, all as they should be, in ${number(milliseconds)} ms`];
 }
 
 async function main(): Promise<void> {

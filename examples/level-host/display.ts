@@ -102,8 +102,13 @@ export function mebibytes(bytes: number): string {
   return `${number(bytes / (1 << 20), 1)} MiB`;
 }
 
-/** Two columns. */
+/** Two columns. A value may have several lines; a name that is the same as in the row above is not repeated. */
 export function table(rows: readonly (readonly [name: string, value: string])[]): string {
   const width = Math.max(...rows.map(([name]) => name.length));
-  return rows.map(([name, value]) => `  ${name.padEnd(width)}  ${value}`).join('\n');
+  return rows
+    .map(([name, value], i) => {
+      const shown = name === rows[i - 1]?.[0] ? '' : name;
+      return `  ${shown.padEnd(width)}  ${value.replaceAll('\n', `\n${' '.repeat(width + 4)}`)}`;
+    })
+    .join('\n');
 }

@@ -8,7 +8,7 @@ import { systemRandom, type KeyRange, type Mutation, type Random, type Version }
 import { CommitLog, type LogStretch } from './commit-log.js';
 import { applyMutation, keysToRead } from './evaluate.js';
 import { ALL_ROWS, decodeVersion, encodeVersion, metaKey, rowKey, rowsWithin } from './keys.js';
-import { openLevel, writeSynced, type Level } from './level.js';
+import { addAll, openLevel, writeSynced, type Level } from './level.js';
 import { RowChanges } from './row-changes.js';
 import { DURABLE_VERSION, RowsView } from './rows-view.js';
 import type { Transaction } from './transaction.js';
@@ -157,6 +157,7 @@ export class LevelDatabase {
 
   /** Looks after every commit and heartbeat. */
   async #until(condition: () => boolean, signal: AbortSignal): Promise<void> {
+    signal.throwIfAborted();
     const either = AbortSignal.any([signal, this.#closing.signal]);
     try {
       while (!condition()) await once(this.#events, 'durable', { signal: either });
@@ -211,8 +212,11 @@ export class LevelDatabase {
       this.#log.append(version, mutations);
     }
     if (group.length === 0) version = this.#nextVersion(version);
-    const progress = { type: 'put', key: DURABLE_VERSION, value: encodeVersion(version) } as const;
-    await writeSynced(this.#level, [...changes.operations(), ...this.#log.takePages(), progress]);
+    await writeSynced(this.#level, (batch) => {
+      addAll(batch, changes.operations());
+      addAll(batch, this.#log.takePages());
+      batch.put(DURABLE_VERSION, encodeVersion(version));
+    });
     this.#durableVersion = version;
     this.#events.emit('durable');
     return versions;

@@ -76,11 +76,17 @@ export class LevelRangeSource implements RangeSource {
         signal.throwIfAborted();
         yield batch;
       }
+      signal.throwIfAborted(); // while the last batch was used
     } catch (error) {
       throw this.#open.get(version) === open ? error : tooOld(version, error);
     } finally {
       open.scans--;
     }
+  }
+
+  /** Where the operator knows better than LevelDB's estimate: the key begins a region of its own. */
+  splitAt(key: Uint8Array): void {
+    this.#regions.splitAt(key);
   }
 
   /** Closes what is still open. Scans that go on fail. */

@@ -41,6 +41,17 @@ export class Regions {
     });
   }
 
+  /** Cuts the part that holds the key right there, until it is joined again because it is small. */
+  splitAt(key: Uint8Array): void {
+    this.#parts = this.#parts.flatMap((part, i) => {
+      const end = this.#parts[i + 1]?.begin;
+      const holdsKey = Buffer.compare(part.begin, key) <= 0 && (end === undefined || Buffer.compare(key, end) < 0);
+      if (!holdsKey) return [part];
+      const upper = this.#part(key, part.bytes / 2);
+      return Buffer.compare(part.begin, key) === 0 ? [upper] : [this.#part(part.begin, part.bytes / 2), upper];
+    });
+  }
+
   /** Whether the region is still as it was listed, with all of the range in it. */
   has(region: Region, range: KeyRange): boolean {
     const index = this.#parts.findIndex((part) => nameOf(part).id === region.id);

@@ -3,7 +3,7 @@
 import type { KeyRange, RestoreCheckpoint, RestoreOperation, RestoreShard, RestoreTarget } from 'tidemark';
 import { metaKey, oneKeyOf, rowKey, rowsWithin } from './keys.js';
 import { RowChanges } from './row-changes.js';
-import { openLevel, writeSynced, type Level, type LevelOperation } from './level.js';
+import { addAll, openLevel, writeSynced, type Level, type LevelBatch, type LevelOperation } from './level.js';
 import { rowsOf } from './level-database.js';
 
 const CHECKPOINT = metaKey('restore-checkpoint');
@@ -51,11 +51,12 @@ export class LevelRestoreTarget implements RestoreTarget {
     checkpoint: RestoreCheckpoint,
     checkpointKey: Uint8Array,
   ): Promise<void> {
-    const changes = operations.some(isRangeClear)
-      ? await this.#evaluate(operations)
-      : operations.map((operation) => changeOf(operation));
-    const progress = { type: 'put', key: checkpointKey, value: encodeCheckpoint(checkpoint) } as const;
-    await writeSynced(this.#level, [...changes, progress]);
+    const changes = operations.some(isRangeClear) ? await this.#evaluate(operations) : undefined;
+    await writeSynced(this.#level, (batch) => {
+      if (changes === undefined) for (const operation of operations) addTo(batch, operation);
+      else addAll(batch, changes);
+      batch.put(checkpointKey, encodeCheckpoint(checkpoint));
+    });
   }
 
   async #checkpoint(key: Uint8Array): Promise<RestoreCheckpoint | undefined> {
@@ -87,10 +88,9 @@ function isRangeClear(operation: RestoreOperation): boolean {
 }
 
 /** Not for a clear of a range. */
-function changeOf(operation: RestoreOperation): LevelOperation {
-  return operation.type === 'set'
-    ? { type: 'put', key: rowKey(operation.key), value: operation.value }
-    : { type: 'del', key: rowKey(operation.begin) };
+function addTo(batch: LevelBatch, operation: RestoreOperation): void {
+  if (operation.type === 'set') batch.put(rowKey(operation.key), operation.value);
+  else batch.del(rowKey(operation.begin));
 }
 
 function encodeCheckpoint(checkpoint: RestoreCheckpoint): Uint8Array {

@@ -4,13 +4,21 @@ import { mkdir, mkdtemp, readdir, rm } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join, resolve } from 'node:path';
 import { setTimeout as sleep } from 'node:timers/promises';
-import { pathToFileURL } from 'node:url';
-import { announceEpoch, BackupOperator, FileProgressStore } from 'tidemark';
+import { fileURLToPath, pathToFileURL } from 'node:url';
+import {
+  announceEpoch,
+  BackupOperator,
+  DirectoryContainer,
+  FileProgressStore,
+  runSnapshots,
+  type SnapshotEvent,
+} from 'tidemark';
 import type { DemoOptions } from './demo-options.js';
 import { number, openDisplay, type Bar, type Display } from './display.js';
 import { LevelDatabase } from './level-database.js';
 import { LogServer } from './log-server.js';
 import { SeededRandom } from './random.js';
+import { LevelRangeSource } from './range-source.js';
 import { WorkerFleet, type ProcessEnd } from './worker-fleet.js';
 import { Workload } from './workload.js';
 
@@ -19,6 +27,8 @@ const RATE = 2_000;
 const LOOK_INTERVAL = 50;
 const PATIENCE = 30_000;
 const DRAW_INTERVAL = 200;
+/** Small ones, so that a demo has several. */
+const REGION_BYTES = 1 << 20;
 
 export class Stage {
   readonly options: DemoOptions;
@@ -31,8 +41,13 @@ export class Stage {
   readonly restoreBar: Bar;
   /** Aborts on Ctrl-C, and when a worker ends that should not. */
   readonly signal: AbortSignal;
+  readonly #abort: AbortController;
   readonly #server: LogServer;
   readonly #drawing: NodeJS.Timeout;
+  readonly #rangeSource: LevelRangeSource;
+  readonly #stopSnapshots = new AbortController();
+  #snapshots: Promise<void> = Promise.resolve();
+  #snapshotsTaken = 0;
 
   private constructor(
     options: DemoOptions,
@@ -45,7 +60,9 @@ export class Stage {
     this.folder = folder;
     this.database = database;
     this.#server = server;
+    this.#abort = abort;
     this.signal = abort.signal;
+    this.#rangeSource = new LevelRangeSource(database, { regionBytes: REGION_BYTES });
     this.operator = new BackupOperator(new FileProgressStore({ directory: this.#progressFolder }), {
       pollInterval: 200,
     });
@@ -79,22 +96,67 @@ export class Stage {
 
   /** Where the first job's container is; with --out it is kept. */
   get mainContainer(): string {
-    return join(this.options.out === undefined ? this.folder : resolve(this.options.out), 'container');
+    return join(this.mainRows ?? this.folder, 'container');
   }
 
   get secondContainer(): string {
     return join(this.folder, 'second-container');
   }
 
-  /** Outlives the demo, so that it can be looked at. */
+  /** Where the container of the job with snapshots is; with --out it is kept. */
+  get snapshotContainer(): string {
+    return join(this.snapshotRows ?? join(this.folder, 'snapshots'), 'container');
+  }
+
+  /** Where the rows are kept to which the main job's backup must restore. */
+  get mainRows(): string | undefined {
+    return this.options.out && resolve(this.options.out);
+  }
+
+  /** The same for the job with snapshots. */
+  get snapshotRows(): string | undefined {
+    return this.mainRows && join(this.mainRows, 'snapshots');
+  }
+
+  /** Pictures outlive the demo, so that they can be looked at. */
   get picture(): string {
-    return this.options.out === undefined
-      ? join(tmpdir(), 'tidemark-demo.svg')
-      : join(resolve(this.options.out), 'backup.svg');
+    return this.mainRows === undefined ? join(tmpdir(), 'tidemark-demo.svg') : join(this.mainRows, 'backup.svg');
+  }
+
+  get snapshotPicture(): string {
+    return this.picture.replace(/\.svg$/, '-snapshots.svg');
+  }
+
+  get expiredPicture(): string {
+    return this.picture.replace(/\.svg$/, '-expired.svg');
   }
 
   startWorkers(): void {
     for (let tagId = 0; tagId < this.database.totalTags; tagId++) this.fleet.start(tagId);
+  }
+
+  /** Takes snapshots for the jobs that want them, in this process: only here can the LevelDB be read. Goes on until `stopSnapshots`. */
+  startSnapshots(): void {
+    this.#snapshots = runSnapshots({
+      progressStore: new FileProgressStore({ directory: this.#progressFolder }),
+      rangeSource: this.#rangeSource,
+      openContainer: (url) => new DirectoryContainer(fileURLToPath(url)),
+      signal: this.#stopSnapshots.signal,
+      pollInterval: 200,
+      snapshot: { blockSize: 64 << 10, maxFileSize: 1 << 20 },
+      onEvent: (event) => this.#tellSnapshot(event),
+    }).catch((error: unknown) => {
+      if (!this.#stopSnapshots.signal.aborted) this.#abort.abort(error);
+    });
+  }
+
+  async stopSnapshots(): Promise<void> {
+    this.#stopSnapshots.abort(new Error('the demo stops'));
+    await this.#snapshots;
+  }
+
+  get snapshotsTaken(): number {
+    return this.#snapshotsTaken;
   }
 
   /** How each of them ended, the killed ones too. */
@@ -129,9 +191,23 @@ export class Stage {
   async close(): Promise<void> {
     this.display.stop();
     await this.stopWorkers();
+    await this.stopSnapshots();
+    await this.#rangeSource.close();
     await this.#server.close();
     await this.database.close();
     await rm(this.folder, { recursive: true, force: true });
+  }
+
+  #tellSnapshot(event: SnapshotEvent): void {
+    if (event.kind === 'finished') {
+      const { beginVersion, files, rows } = event.snapshot;
+      this.#snapshotsTaken++;
+      this.display.say(
+        `    snapshot ${this.#snapshotsTaken}, at version ${number(beginVersion)}: ${number(rows)} rows in ${files.length} files`,
+      );
+    } else if (event.kind === 'failed') {
+      this.#abort.abort(event.error);
+    }
   }
 
   #drawBars(): NodeJS.Timeout {

@@ -1,7 +1,7 @@
 // What happens to the backup while the database is busy: workers killed and frozen, a second job, a pause. Each scene plays while the workload goes on, and
 // returns when the backup has got over it.
 
-import type { KeyRange, SubmittedJob } from 'tidemark';
+import type { KeyRange, SubmittedJob, Version } from 'tidemark';
 import { number } from './display.js';
 import { urlOf, type Stage } from './stage.js';
 import { key } from './workload.js';
@@ -11,21 +11,36 @@ export const SECOND_RANGE: KeyRange = { begin: key('account', 10), end: key('cou
 
 const DISPLACED_WITHIN = 'the frozen worker finds out that it has been displaced';
 
+/** Often enough for several in a demo; a real host would take one a day. */
+const SNAPSHOT_INTERVAL = 2_000;
+
+/** What somebody remembers: when it was, and what version the database had then. */
+export interface Moment {
+  readonly time: Date;
+  readonly version: Version;
+}
+
 export interface Jobs {
   readonly main: SubmittedJob;
   readonly second: SubmittedJob;
+  readonly snapshots: SubmittedJob;
+  /** While all of them ran. */
+  readonly moment: Moment;
 }
 
 export async function play(stage: Stage): Promise<Jobs> {
   const main = await submitMainJob(stage);
-  await scene(stage, 0.2, 'the backup runs', () => allSaveBeyond(stage, 0n));
+  await scene(stage, 0.1, 'the backup runs', () => allSaveBeyond(stage, 0n));
+  const snapshots = await scene(stage, 0.15, 'a job with snapshots', () => submitSnapshotJob(stage));
   await scene(stage, 0.2, 'a worker is killed', () => killAndReplace(stage, 1));
   await scene(stage, 0.2, 'a worker is frozen', () => freezeAndReplace(stage, 2));
-  const second = await scene(stage, 0.15, 'a second job', () => submitSecondJob(stage));
+  const second = await scene(stage, 0.15, 'a job on a sub-range', () => submitSecondJob(stage));
+  await stage.until('two snapshots are taken', () => stage.snapshotsTaken >= 2);
+  const moment = { time: new Date(), version: stage.database.durableVersion };
   await scene(stage, 0.15, 'a pause', () => pauseAndResume(stage));
-  await scene(stage, 1, 'the end of the workload', () => Promise.resolve());
-  await finish(stage, [main, second]);
-  return { main, second };
+  await scene(stage, 1, 'the end of the workload', () => enoughSnapshots(stage));
+  await finish(stage, [main, second, snapshots]);
+  return { main, second, snapshots, moment };
 }
 
 /** Plays while a share of the workload, or what is left of it, runs. The next scene begins when both are done. */
@@ -86,6 +101,24 @@ async function freezeAndReplace(stage: Stage, tagId: number): Promise<void> {
   tell(stage, `tag ${tagId}: pid ${frozen.pid} went on and ended as displaced: ${end.message}`);
 }
 
+/** It begins in mid-stream: without a snapshot its log would be of no use. */
+async function submitSnapshotJob(stage: Stage): Promise<SubmittedJob> {
+  stage.startSnapshots();
+  const job = await stage.operator.submit({
+    uid: 'snapshots',
+    url: urlOf(stage.snapshotContainer),
+    startVersion: 0n,
+    snapshotInterval: SNAPSHOT_INTERVAL,
+    signal: stage.signal,
+  });
+  tell(
+    stage,
+    `job ${job.uid}, of everything, is complete from version ${number(job.completeFrom)}; a snapshot makes it whole`,
+  );
+  await stage.until('the first snapshot is taken', () => stage.snapshotsTaken > 0);
+  return job;
+}
+
 async function submitSecondJob(stage: Stage): Promise<SubmittedJob> {
   const job = await stage.operator.submit({
     uid: 'second',
@@ -112,6 +145,11 @@ async function pauseAndResume(stage: Stage): Promise<void> {
   await allSaveBeyond(stage, stage.database.durableVersion);
 }
 
+/** Of three the last two are the younger half. A short workload has ended before. */
+async function enoughSnapshots(stage: Stage): Promise<void> {
+  await stage.until('three snapshots are taken', () => stage.snapshotsTaken >= 3);
+}
+
 /** Everything that was committed is stored, both jobs end, and the workers with them. */
 async function finish(stage: Stage, jobs: readonly SubmittedJob[]): Promise<void> {
   for (const { uid } of jobs) await stage.operator.discontinue(uid);
@@ -120,6 +158,7 @@ async function finish(stage: Stage, jobs: readonly SubmittedJob[]): Promise<void
     const { stopVersion, files } = await stage.operator.status(uid);
     tell(stage, `job ${uid} is complete up to version ${number(stopVersion ?? 0n)}, in ${number(files)} files`);
   }
+  await stage.stopSnapshots();
   const ends = (await stage.stopWorkers()).map(({ outcome }) => outcome);
   tell(stage, `the workers ended: ${ends.join(', ')}`);
   const stopped = ends.filter((outcome) => outcome === 'stopped').length;

@@ -46,6 +46,7 @@ function createWorker(settings: WorkerSettings, logSource: LevelLogClient): Back
     noopPopDelay: 500,
     pollInterval: 500,
     coordinationInterval: 100,
+    versionTimeInterval: 500,
   });
 }
 
