@@ -20,7 +20,7 @@ import { writeMergedFile } from './compact-write.js';
 import type { LogFile } from './description.js';
 import { SumsReader } from './log-sums.js';
 import { TimeSlices } from './time-slices.js';
-import { heedSignal } from './verify-heeding-container.js';
+import { SteadyContainer } from './verify-steady-container.js';
 import { checkConcurrency, inParallel } from './verify-in-parallel.js';
 import { isDamage } from './verify-read.js';
 
@@ -80,9 +80,9 @@ export async function compactLogs(outer: BackupContainer, options: CompactOption
   const plan = checkOptions(options);
   const { signal, clock = systemClock, random = systemRandom } = options;
   const concurrency = checkConcurrency(options.concurrency);
-  const container = heedSignal(outer, signal);
+  const container = new SteadyContainer(outer, signal, clock);
   const { logFiles, properties } = await listCatalog(container, signal);
-  if (properties.encryption.enabled && container.decrypts !== true) {
+  if (properties.encryption.enabled && !container.decrypts) {
     throw new BackupError('ENCRYPTION_KEY_MISSING', `${container.url} is encrypted, and was opened without its key`);
   }
   const unreliableEnd = maxVersion(properties.unreliableEnd ?? 0n, properties.expiredEnd ?? 0n);

@@ -1,5 +1,7 @@
 // Deletes a backup, and nothing else: every file whose name a backup has, in the folders that a backup has.
 
+import type { Clock } from '../core/clock.js';
+import { systemClock } from '../core/clock.js';
 import { BackupError } from '../core/errors.js';
 import { MAX_VERSION } from '../core/version.js';
 import { parseSumsFileName } from '../format/fdb/file-sums.js';
@@ -20,7 +22,7 @@ import { parseSnapshotSumsName } from '../format/fdb/snapshot-sums.js';
 import { parseVersionTimeName } from '../format/fdb/version-times.js';
 import type { BackupContainer } from '../ports/backup-container.js';
 import { advanceMark } from './expire-marks.js';
-import { heedSignal } from './verify-heeding-container.js';
+import { SteadyContainer } from './verify-steady-container.js';
 import { checkConcurrency, inParallel } from './verify-in-parallel.js';
 
 export interface DeleteContainerOptions {
@@ -28,6 +30,8 @@ export interface DeleteContainerOptions {
   readonly concurrency?: number | undefined;
   /** Aborting leaves a part, of which nothing is restorable any more; the same call deletes the rest. */
   readonly signal?: AbortSignal | undefined;
+  /** Between attempts at a call that failed for a passing reason. */
+  readonly clock?: Clock | undefined;
   /** Called after each deletion. */
   readonly onProgress?: ((progress: { readonly deleted: number; readonly total: number }) => void) | undefined;
 }
@@ -47,9 +51,9 @@ export async function deleteContainer(
   outer: BackupContainer,
   options: DeleteContainerOptions = {},
 ): Promise<DeleteContainerResult> {
-  const { signal, onProgress } = options;
+  const { signal, onProgress, clock = systemClock } = options;
   const concurrency = checkConcurrency(options.concurrency);
-  const container = heedSignal(outer, signal);
+  const container = new SteadyContainer(outer, signal, clock);
   const { stages, bytes } = await findFiles(container, signal);
   // First of all: from now on nobody finds anything restorable here.
   await markUnreliable(container);

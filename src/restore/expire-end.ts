@@ -2,6 +2,7 @@
 
 import { BackupError } from '../core/errors.js';
 import type { Version } from '../core/version.js';
+import { maxVersion } from '../core/version.js';
 import { VERSION_TIME_FOLDER, parseVersionTimeName } from '../format/fdb/version-times.js';
 import type { BackupContainer } from '../ports/backup-container.js';
 import type { LogFile, VersionRange } from './description.js';
@@ -16,6 +17,17 @@ export function lowerToFileBegins(end: Version, files: readonly VersionRange[]):
   const fromTheBack = files.filter((file) => file.begin < end).sort((a, b) => (a.begin > b.begin ? -1 : 1));
   for (const { begin, end: fileEnd } of fromTheBack) if (begin < lowered && fileEnd > lowered) lowered = begin;
   return lowered;
+}
+
+/** The first version of which the container holds nothing. An expiry beyond it would condemn what is still to come. */
+export function endOfContent(
+  files: readonly VersionRange[],
+  snapshots: readonly { readonly endVersion: Version }[],
+): Version {
+  let end = 0n;
+  for (const file of files) end = maxVersion(end, file.end);
+  for (const { endVersion } of snapshots) end = maxVersion(end, endVersion + 1n);
+  return end;
 }
 
 /** All log files of a container, whatever their format. */

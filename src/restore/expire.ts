@@ -1,19 +1,21 @@
 // expire: deletes what only serves old versions, in an order in which no reader ever counts on something that is going. docs/care.md tells the whole order of effects.
 
 import { checkVersion } from '../core/check-version.js';
+import type { Clock } from '../core/clock.js';
+import { systemClock } from '../core/clock.js';
 import { BackupError } from '../core/errors.js';
 import type { Version } from '../core/version.js';
-import { maxVersion } from '../core/version.js';
+import { maxVersion, minVersion } from '../core/version.js';
 import { PROPERTY } from '../format/fdb/properties.js';
 import type { BackupContainer } from '../ports/backup-container.js';
 import { listCatalog } from './catalog.js';
 import { describeBackup } from './describe.js';
 import type { BackupDescription, SnapshotDescription } from './description.js';
-import { allLogFiles, lowerToFileBegins, versionAtTime } from './expire-end.js';
+import { allLogFiles, endOfContent, lowerToFileBegins, versionAtTime } from './expire-end.js';
 import type { ExpiringFiles } from './expire-files.js';
 import { findExpiringFiles } from './expire-files.js';
 import { advanceLogCache, advanceMark } from './expire-marks.js';
-import { heedSignal } from './verify-heeding-container.js';
+import { SteadyContainer } from './verify-steady-container.js';
 import { checkConcurrency, inParallel } from './verify-in-parallel.js';
 
 export interface ExpireOptions {
@@ -29,6 +31,8 @@ export interface ExpireOptions {
   readonly concurrency?: number | undefined;
   /** Aborting leaves files below a mark that says so; the same call goes on. */
   readonly signal?: AbortSignal | undefined;
+  /** Between attempts at a call that failed for a passing reason. */
+  readonly clock?: Clock | undefined;
   /** Called after each deletion. */
   readonly onProgress?: ((progress: { readonly deleted: number; readonly total: number }) => void) | undefined;
 }
@@ -57,11 +61,11 @@ export interface ExpireResult {
  * mark that is damaged; the signal's reason; what the container throws. Whatever it throws, the same call may be made again.
  */
 export async function expireBackup(outer: BackupContainer, options: ExpireOptions): Promise<ExpireResult> {
-  const { force = false, dryRun = false, signal } = options;
+  const { force = false, dryRun = false, signal, clock = systemClock } = options;
   const concurrency = checkConcurrency(options.concurrency);
   checkVersionOrTime(options.before, 'before');
   if (options.restorableAfter !== undefined) checkVersionOrTime(options.restorableAfter, 'restorableAfter');
-  const container = heedSignal(outer, signal);
+  const container = new SteadyContainer(outer, signal, clock);
   const before = await toVersion(container, options.before);
   const restorableAfter =
     options.restorableAfter === undefined ? undefined : ((await toVersion(container, options.restorableAfter)) ?? 0n);
@@ -74,7 +78,9 @@ export async function expireBackup(outer: BackupContainer, options: ExpireOption
   const description = await describeBackup(container, { signal });
   const listing = await listCatalog(container, signal);
   const expired = description.expiredEnd ?? 0n;
-  const end = maxVersion(lowerToFileBegins(before ?? 0n, allLogFiles(listing)), expired);
+  const logFiles = allLogFiles(listing);
+  const wanted = minVersion(before ?? 0n, endOfContent(logFiles, listing.snapshots));
+  const end = maxVersion(lowerToFileBegins(wanted, logFiles), expired);
   const snapshot = end > expired ? chooseSnapshot(description, end, restorableAfter) : undefined;
   if (end > expired && snapshot === undefined && !force) throw refusal(description, end, restorableAfter);
   const files = await findExpiringFiles(container, listing, end, signal);

@@ -17,7 +17,7 @@ import { writeSmallFile } from './expire-marks.js';
 import { TimeSlices } from './time-slices.js';
 import type { ScannedFile } from './verify-data-file.js';
 import { RangeRunDecoder, logDecoder, scanFile } from './verify-data-file.js';
-import { heedSignal } from './verify-heeding-container.js';
+import { SteadyContainer } from './verify-steady-container.js';
 import { checkConcurrency, inParallel } from './verify-in-parallel.js';
 import type { Inventory } from './verify-inventory.js';
 import { keyOfSnapshot, takeInventory } from './verify-inventory.js';
@@ -62,10 +62,10 @@ export async function recordChecksums(
 ): Promise<RecordChecksumsResult> {
   const { signal, clock = systemClock } = options;
   const concurrency = checkConcurrency(options.concurrency);
-  const container = heedSignal(outer, signal);
+  const container = new SteadyContainer(outer, signal, clock);
   const inventory = await takeInventory(container, signal);
   const { encrypted, unreliableEnd } = await verifyProperties(container, new ProblemCollector());
-  if (encrypted && container.decrypts !== true) {
+  if (encrypted && !container.decrypts) {
     throw new BackupError('ENCRYPTION_KEY_MISSING', `${container.url} is encrypted, and was opened without its key`, {
       container: container.url,
     });

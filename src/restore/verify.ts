@@ -7,7 +7,7 @@ import type { BackupContainer } from '../ports/backup-container.js';
 import { TimeSlices } from './time-slices.js';
 import type { VerifyProgress } from './verify-context.js';
 import { VerifyContext } from './verify-context.js';
-import { heedSignal } from './verify-heeding-container.js';
+import { SteadyContainer } from './verify-steady-container.js';
 import { checkConcurrency } from './verify-in-parallel.js';
 import { listLogFiles, takeInventory } from './verify-inventory.js';
 import { reportGaps, reportMissingLogFiles, verifyLogs } from './verify-logs.js';
@@ -35,14 +35,14 @@ export interface VerifyBackupOptions {
 export async function verifyBackup(outer: BackupContainer, options: VerifyBackupOptions = {}): Promise<VerifyReport> {
   const { deep = false, signal, clock = systemClock, onProgress } = options;
   const concurrency = checkConcurrency(options.concurrency);
-  const container = heedSignal(outer, signal);
+  const container = new SteadyContainer(outer, signal, clock);
   const inventory = await takeInventory(container, signal);
   const context = new VerifyContext(
     { container, deep, concurrency, signal, slices: new TimeSlices(clock), onProgress },
     inventory,
   );
   const { encrypted, unreliableEnd } = await verifyProperties(container, context.problems);
-  if (encrypted && container.decrypts !== true) {
+  if (encrypted && !container.decrypts) {
     throw new BackupError('ENCRYPTION_KEY_MISSING', `${container.url} is encrypted, and was opened without its key`, {
       container: container.url,
     });

@@ -109,6 +109,17 @@ describe('expireBackup', () => {
     expect((await describeBackup(container)).windows).toEqual([]);
   });
 
+  it('never reaches beyond what is there: what is still to come would be condemned', async () => {
+    const container = await plainBackup();
+    expect((await expireBackup(container, { before: 1_000_000n, force: true })).expiredEnd).toBe(100n);
+    await putLog(container, { begin: 100n, end: 110n, tag: 0, totalTags: 1 });
+    await putSample(container, [], [105n, 105n]);
+    expect((await describeBackup(container)).minRestorable).toBe(105n);
+    const empty = await newContainer();
+    expect((await expireBackup(empty, { before: 1_000n })).expiredEnd).toBe(0n);
+    expect((await contentOf(empty)).size).toBe(0);
+  });
+
   it('keeps what is restorable from restorableAfter on', async () => {
     const container = await plainBackup();
     await expect(expireBackup(container, { before: 40n, restorableAfter: 53n })).rejects.toMatchObject({

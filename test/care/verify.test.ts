@@ -3,6 +3,7 @@ import path from 'node:path';
 import { describe, expect, it } from 'vitest';
 import { MemoryContainer } from '../../src/container/memory-container.js';
 import { encodeFileSums, FileSumsBuilder, sumsFileName } from '../../src/format/fdb/file-sums.js';
+import { BackupError } from '../../src/core/errors.js';
 import { recordChecksums } from '../../src/restore/record-checksums.js';
 import { wholeCrc } from '../../src/restore/verify-content-index.js';
 import { verifyBackup } from '../../src/restore/verify.js';
@@ -17,6 +18,7 @@ import type { GoldenName } from '../format/golden.js';
 import { filesBelow, goldenContainer, goldenFolder } from '../format/golden.js';
 import { newContainer, put, putLog } from '../restore/container-builder.js';
 import { SeededRandom, randomHistory } from '../restore/log-model.js';
+import { HastyClock } from '../snapshot/faulty.js';
 import { key, manyRows } from '../snapshot/world.js';
 import { CrashingContainer, contentOf, copyOf } from './crashing-container.js';
 import { sampleBackup } from './sample-backups.js';
@@ -430,6 +432,21 @@ describe('verifyBackup', () => {
     await expect(verifyBackup(new CrashingContainer(container, 12, 'before'), { deep: true })).rejects.toThrow('died');
     await expect(verifyBackup(new MemoryContainer())).rejects.toMatchObject({ code: 'FILE_NOT_FOUND' });
     await expect(verifyBackup(container, { concurrency: 0 })).rejects.toMatchObject({ code: 'INVALID_OPTION' });
+  });
+
+  it('tries again what failed for a passing reason', async () => {
+    const container = await golden();
+    const flaky = new CrashingContainer(container, Infinity, 'before');
+    const read = flaky.readFile.bind(flaky);
+    let failures = 0;
+    flaky.readFile = (name, offset, length) => {
+      if (failures++ % 3 !== 2)
+        return Promise.reject(new BackupError('CONTAINER_UNAVAILABLE', 'away', { retryable: true }));
+      return read(name, offset, length);
+    };
+    expect(await verifyBackup(flaky, { deep: true, concurrency: 1, clock: new HastyClock() })).toMatchObject({
+      ok: true,
+    });
   });
 
   it('takes files that are compacted away meanwhile for what they are', async () => {
