@@ -96,12 +96,12 @@ export async function findResumable(
       half.ranges.every((range, index) => equalRanges(range, ranges[index] as KeyRange)),
   );
   if (suitable.length === 0) return undefined;
-  // Below it the log is being deleted, or gone: a snapshot that begins there could never be restored from.
   const expired = await expiredVersion(container, access);
   return suitable.filter(({ snapshotBegin }) => snapshotBegin >= expired).at(-1);
 }
 
-async function expiredVersion(container: BackupContainer, access: Access): Promise<Version> {
+/** Exclusive: below it an expiry has deleted, or is deleting. A snapshot that begins there could never be restored from, and its files may go at any moment. */
+export async function expiredVersion(container: BackupContainer, access: Access): Promise<Version> {
   let version = 0n;
   for (const name of [PROPERTY.unreliableEndVersion, PROPERTY.expiredEndVersion]) {
     const bytes = await readWhole(container, name, MAX_PROPERTY_BYTES, access);

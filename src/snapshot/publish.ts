@@ -1,10 +1,11 @@
 // Makes a snapshot of its files: checksums first, then the manifest, which is what makes it one, then its entries of a half snapshot go.
 
-import { BackupError } from '../core/errors.js';
+import { BackupError, assert } from '../core/errors.js';
 import type { KeyRange } from '../core/key-range.js';
 import { coalesceRanges, equalRanges } from '../core/key-range.js';
+import type { Version } from '../core/version.js';
 import type { SnapshotFileDescriptor } from '../format/fdb/names.js';
-import { snapshotFileName } from '../format/fdb/names.js';
+import { parseRangeFileName, snapshotFileName } from '../format/fdb/names.js';
 import type { SnapshotManifest } from '../format/fdb/snapshot-manifest.js';
 import { MAX_MANIFEST_BYTES, encodeSnapshotManifest, parseSnapshotManifest } from '../format/fdb/snapshot-manifest.js';
 import type { RangeFileSums } from '../format/fdb/snapshot-sums.js';
@@ -17,6 +18,8 @@ import { type Access, deleteAll, listAll, readWhole, writeNew } from './small-fi
 export class WholeSnapshot {
   readonly name: string;
   readonly descriptor: SnapshotFileDescriptor;
+  /** The version at which it was begun, which names its files' folder; at or below beginVersion. */
+  readonly snapshotBegin: Version;
   /** In key order. */
   readonly files: readonly RangeFileSums[];
   readonly #ranges: readonly KeyRange[];
@@ -27,6 +30,9 @@ export class WholeSnapshot {
     assertCovered(this.files, ranges);
     this.#ranges = ranges;
     const [first] = this.files as readonly [RangeFileSums];
+    const { snapshotBegin } = parseRangeFileName(first.name) ?? {};
+    assert(snapshotBegin !== undefined, 'a range file has the name of one');
+    this.snapshotBegin = snapshotBegin;
     let [beginVersion, endVersion, totalBytes] = [first.version, first.version, 0];
     for (const { version, size } of this.files) {
       if (version < beginVersion) beginVersion = version;

@@ -13,7 +13,13 @@ import { backOff, isTransient, retrying } from './backoff.js';
 import { byKey, missingRanges } from './coverage.js';
 import { SnapshotEndpoint } from './endpoint.js';
 import type { HalfSnapshot } from './half-snapshot.js';
-import { beginHalfSnapshot, findResumable, readHalfSnapshots, readStoredFiles } from './half-snapshot.js';
+import {
+  beginHalfSnapshot,
+  expiredVersion,
+  findResumable,
+  readHalfSnapshots,
+  readStoredFiles,
+} from './half-snapshot.js';
 import { PartLog } from './part-log.js';
 import { WholeSnapshot } from './publish.js';
 import type { RangeFailed, RangeResponse } from './range-response.js';
@@ -189,7 +195,12 @@ class SnapshotRun {
     const { container, ranges } = this.#options;
     const whole = new WholeSnapshot(this.#files, ranges);
     assert(whole.descriptor.beginVersion >= this.#options.atLeast, 'no row was read below the version asked for');
+    await this.#refuseExpired(whole);
     const isNew = await whole.publish(container, this.#access);
+    if (isNew) {
+      // An expiry that came in between has set its mark before it deleted anything.
+      await this.#refuseExpired(whole, () => deleteAll(container, [whole.name], this.#access));
+    }
     if (!isNew) await deleteAll(container, [...entries, ...whole.files.map(({ name }) => name)], this.#access);
     else await deleteAll(container, entries, this.#access);
     const { beginVersion, endVersion } = whole.descriptor;
@@ -198,6 +209,19 @@ class SnapshotRun {
     const resumedFiles = this.#resumedFiles;
     const { name, files } = whole;
     return { name, beginVersion, endVersion, ranges, files, bytes, rows, rowBytes, resumedFiles, isNew };
+  }
+
+  /** Files below an expiry's mark are gone, or about to go. */
+  async #refuseExpired(whole: WholeSnapshot, withdraw?: () => Promise<void>): Promise<void> {
+    const { container } = this.#options;
+    const expired = await expiredVersion(container, this.#access);
+    if (whole.snapshotBegin >= expired) return;
+    await withdraw?.();
+    throw new BackupError(
+      'SNAPSHOT_INCOMPLETE',
+      `versions below ${expired} were expired while a snapshot was taken that begins at ${whole.snapshotBegin}: take another one`,
+      { container: container.url, version: whole.snapshotBegin, retryable: true },
+    );
   }
 }
 

@@ -101,6 +101,29 @@ describe('a snapshot that was cut off', () => {
     }
   });
 
+  it('is not completed when an expiry has passed it meanwhile, be it between its last look and its manifest', async () => {
+    for (const moment of ['properties/tidemark_snapshot,', 'kvranges/'] as const) {
+      const { container, base } = await cutOff();
+      const writeFile = container.writeFile.bind(container);
+      container.writeFile = async (name, options) => {
+        if (name.startsWith(moment)) {
+          const mark = await writeFile(PROPERTY.unreliableEndVersion);
+          await mark.append([utf8('12')]);
+          await mark.finish();
+        }
+        return writeFile(name, options);
+      };
+      await expect(takeSnapshot(base)).rejects.toMatchObject({
+        code: 'SNAPSHOT_INCOMPLETE',
+        retryable: true,
+        version: 11n,
+      });
+      container.writeFile = writeFile;
+      expect(await fileNames(container, 'snapshots/')).toEqual([]);
+      expect(await takeSnapshot(base)).toMatchObject({ resumedFiles: 0, beginVersion: 12n });
+    }
+  });
+
   it('is not resumed after too long a time', async () => {
     for (const [wait, resumeWithin, resumedFiles] of [
       [DAY - 60_000, undefined, 2],

@@ -178,7 +178,7 @@ describe('takeSnapshot', () => {
         container,
         ranges: [],
         ...options,
-      } as TakeSnapshotOptions).catch((e: unknown) => e);
+      }).catch((e: unknown) => e);
       expect(BackupError.is(error, 'INVALID_OPTION')).toBe(true);
       return (error as Error).message;
     };
