@@ -13,6 +13,12 @@ const floors = [
 /** What the library may need at run time; package.json's `dependencies` say the same. */
 const runtimePackages = ['async-mutex', 'eventemitter3', 'p-queue', 'tslib'];
 
+/** Packages that a host installs for one part of the library: each is loaded by one file alone, which the main face must not reach. */
+const optionalPeers = [{ name: 'hash-wasm', user: '^src/container/encrypted-xxh3\\.ts$' }];
+const optionalUsers = optionalPeers.map(({ user }) => user);
+/** Faces of their own: subpaths of the package. */
+const subpaths = '^src/container/encrypted-';
+
 /** The faces: nothing but re-exports, so nothing imports them. */
 const faces = '^src/(testing/)?index\\.ts$';
 
@@ -57,6 +63,13 @@ module.exports = {
       to: { path: '^src/testing/' },
     },
     {
+      name: 'main-face-without-optional-packages',
+      comment: "import 'tidemark' loads nothing that needs a package of the host's: that is what the subpaths are for",
+      severity: 'error',
+      from: { path: '^src/', pathNot: subpaths },
+      to: { path: subpaths },
+    },
+    {
       name: 'no-cycles',
       comment: 'a file that cannot be read without itself, be it for a type, cannot be understood alone',
       severity: 'error',
@@ -74,13 +87,20 @@ module.exports = {
       name: 'runtime-packages-only',
       comment: `at run time the library needs ${runtimePackages.join(', ')} and nothing else`,
       severity: 'error',
-      from: { path: '^src/' },
+      from: { path: '^src/', pathNot: optionalUsers },
       to: { path: 'node_modules/', pathNot: `node_modules/(${runtimePackages.join('|')})/` },
     },
+    ...optionalPeers.map(({ name, user }) => ({
+      name: `optional-${name}-only`,
+      comment: `the file that loads ${name} loads no other package but those of the library`,
+      severity: 'error',
+      from: { path: user },
+      to: { path: 'node_modules/', pathNot: `node_modules/(${[...runtimePackages, name].join('|')})/` },
+    })),
     {
       name: 'no-dev-dependencies',
       severity: 'error',
-      from: { path: '^src/' },
+      from: { path: '^src/', pathNot: optionalUsers },
       to: {
         dependencyTypes: [
           'npm-dev',

@@ -7,6 +7,7 @@ export default defineConfig({
   resolve: {
     alias: [
       { find: /^tidemark\/testing$/, replacement: src('./src/testing/index.ts') },
+      { find: /^tidemark\/container\/encrypted$/, replacement: src('./src/container/encrypted-container.ts') },
       { find: /^tidemark$/, replacement: src('./src/index.ts') },
     ],
   },

@@ -42,11 +42,15 @@ function cruise(directory: string): Promise<string[]> {
 
 const clean: Record<string, string> = {
   'package.json':
-    '{"name":"house","type":"module","dependencies":{"p-queue":"1.0.0"},"devDependencies":{"left-pad":"1.0.0"}}',
+    '{"name":"house","type":"module","dependencies":{"p-queue":"1.0.0"},"devDependencies":{"left-pad":"1.0.0","hash-wasm":"1.0.0"},"peerDependencies":{"hash-wasm":"1.0.0"}}',
   'node_modules/p-queue/package.json': '{"name":"p-queue","version":"1.0.0","main":"index.js"}',
   'node_modules/p-queue/index.js': '',
   'node_modules/left-pad/package.json': '{"name":"left-pad","version":"1.0.0","main":"index.js"}',
   'node_modules/left-pad/index.js': '',
+  'node_modules/hash-wasm/package.json': '{"name":"hash-wasm","version":"1.0.0","main":"index.js"}',
+  'node_modules/hash-wasm/index.js': '',
+  'src/container/encrypted-xxh3.ts': "export const load = () => import('hash-wasm');",
+  'src/container/encrypted-container.ts': "import './encrypted-xxh3.js';",
   'src/core/a.ts': "import 'node:crypto'; import type { B } from './b.js'; export type A = B;",
   'src/core/b.ts': 'export type B = 1;',
   'src/ports/port.ts': "import type { A } from '../core/a.js'; export type P = A;",
@@ -125,6 +129,17 @@ const wrong: Record<string, { source: string; refused: string[] }> = {
       'no-dev-dependencies: src/progress/dev.ts -> node_modules/left-pad/index.js',
       'runtime-packages-only: src/progress/dev.ts -> node_modules/left-pad/index.js',
     ],
+  },
+  'src/progress/optional.ts': {
+    source: "export const load = () => import('hash-wasm');",
+    refused: [
+      'no-dev-dependencies: src/progress/optional.ts -> node_modules/hash-wasm/index.js',
+      'runtime-packages-only: src/progress/optional.ts -> node_modules/hash-wasm/index.js',
+    ],
+  },
+  'src/container/plain.ts': {
+    source: "import './encrypted-container.js';",
+    refused: ['main-face-without-optional-packages: src/container/plain.ts -> src/container/encrypted-container.ts'],
   },
   'src/progress/missing.ts': {
     source: "import './nowhere.js';",

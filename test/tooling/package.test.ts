@@ -12,7 +12,9 @@ interface PackageJson {
   readonly engines: Readonly<Record<string, string>>;
   readonly exports: Readonly<Record<string, unknown>>;
   readonly dependencies: Readonly<Record<string, string>>;
-  readonly peerDependencies?: Readonly<Record<string, string>>;
+  readonly devDependencies: Readonly<Record<string, string>>;
+  readonly peerDependencies: Readonly<Record<string, string>>;
+  readonly peerDependenciesMeta: Readonly<Record<string, { readonly optional?: boolean }>>;
   readonly scripts: Readonly<Record<string, string>>;
 }
 
@@ -26,7 +28,12 @@ function sourceFiles(): string[] {
 describe('package.json', () => {
   it('depends on exactly four packages at run time', () => {
     expect(Object.keys(manifest.dependencies).sort()).toEqual(['async-mutex', 'eventemitter3', 'p-queue', 'tslib']);
-    expect(manifest.peerDependencies ?? {}).toEqual({});
+  });
+
+  it('has packages that a host installs only for what needs them, and tests with the oldest that will do', () => {
+    expect(manifest.peerDependencies).toEqual({ 'hash-wasm': '^4.12.0' });
+    expect(manifest.peerDependenciesMeta).toEqual({ 'hash-wasm': { optional: true } });
+    expect(manifest.devDependencies['hash-wasm']).toBe('4.12.0');
   });
 
   it('depends on nothing that the compiled library does not import', () => {
@@ -52,12 +59,16 @@ describe('package.json', () => {
     expect(manifest.engines['node']).toBe('>=20');
   });
 
-  it('offers the library and its test tools, as ES modules with types', () => {
+  it('offers the library, its test tools and what needs more packages, as ES modules with types', () => {
     expect(manifest.type).toBe('module');
     expect(manifest.sideEffects).toBe(false);
     expect(manifest.exports).toMatchObject({
       '.': { types: './dist/index.d.ts', default: './dist/index.js' },
       './testing': { types: './dist/testing/index.d.ts', default: './dist/testing/index.js' },
+      './container/encrypted': {
+        types: './dist/container/encrypted-container.d.ts',
+        default: './dist/container/encrypted-container.js',
+      },
     });
   });
 });
