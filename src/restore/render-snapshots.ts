@@ -35,7 +35,7 @@ export function layOutSnapshots({ snapshots }: BackupDescription, scale: Version
     const width = Math.max(MIN_WIDTH, scale.x(snapshot.endVersion) - left);
     const x = Math.min(left, scale.left + scale.width - width);
     const color = colorOf(snapshot);
-    if (last !== undefined && last.color === color && x - last.x < 1 && x + width - last.right < 1) continue;
+    if (last?.color === color && x - last.x < 1 && x + width - last.right < 1) continue;
     last = { x, right: x + width, color };
     const free = ends.findIndex((end) => end + 1 < x);
     const lane = free >= 0 ? free : Math.min(ends.length, MAX_LANES - 1);
