@@ -8,6 +8,7 @@ import { BackupError } from '../core/errors.js';
 import { LOG_FOLDER, RANGE_FOLDER, SNAPSHOT_FOLDER, UNPARTITIONED_LOG_FOLDER } from '../format/fdb/names.js';
 import type { EncryptionMetadata } from '../format/fdb/properties.js';
 import {
+  KEY_CHECK_NAME,
   MAX_PROPERTY_BYTES,
   PROPERTY,
   encodeEncryptionMetadata,
@@ -19,7 +20,7 @@ import { BlockCipher, plaintextSize, storedBlockSize } from './encrypted-blocks.
 import { EncryptedFile } from './encrypted-file.js';
 import type { EncryptionKeyOptions } from './encrypted-key.js';
 import { MAX_KEY_CHECK_BYTES, encodeKeyCheck, loadKey, matchesKeyCheck } from './encrypted-key.js';
-import { KEY_CHECK_NAME, checkEncryptedName, isEncryptedName, nonceSalt } from './encrypted-names.js';
+import { checkEncryptedName, isEncryptedName, nonceSalt } from './encrypted-names.js';
 import type { Xxh3 } from './encrypted-xxh3.js';
 import { loadXxh3 } from './encrypted-xxh3.js';
 import { checkFileName } from './file-name.js';

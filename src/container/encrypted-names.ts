@@ -3,11 +3,8 @@
 import { utf8 } from '../core/bytes.js';
 import { BackupError } from '../core/errors.js';
 import { PROPERTY_FOLDER } from '../format/fdb/names.js';
-import { JOB_MARKER_NAME } from '../format/fdb/properties.js';
+import { JOB_MARKER_NAME, KEY_CHECK_NAME } from '../format/fdb/properties.js';
 import { parseVersionTimeName } from '../format/fdb/version-times.js';
-
-/** Proves that a key is the container's: see encrypted-key.ts. */
-export const KEY_CHECK_NAME = 'properties/tidemark_key_check';
 
 /** What this library adds to properties/. FoundationDB leaves everything there in the clear, and reads nothing of ours. */
 const OWN_PREFIX = `${PROPERTY_FOLDER}tidemark_`;

@@ -5,11 +5,15 @@ import { afterEach, beforeEach, describe, expect, it } from 'vitest';
 import fc from 'fast-check';
 import { DirectoryContainer } from '../../src/container/directory-container.js';
 import { isEncrypted, openContainer, openEncryptedContainer } from '../../src/container/encrypted-container.js';
-import { KEY_CHECK_NAME } from '../../src/container/encrypted-names.js';
 import { MemoryContainer } from '../../src/container/memory-container.js';
 import { utf8 } from '../../src/core/bytes.js';
 import { sumsFileName } from '../../src/format/fdb/file-sums.js';
-import { JOB_MARKER_NAME, PROPERTY, encodeEncryptionMetadata } from '../../src/format/fdb/properties.js';
+import {
+  JOB_MARKER_NAME,
+  KEY_CHECK_NAME,
+  PROPERTY,
+  encodeEncryptionMetadata,
+} from '../../src/format/fdb/properties.js';
 import { versionTimeName } from '../../src/format/fdb/version-times.js';
 import type { BackupContainer } from '../../src/ports/backup-container.js';
 import { containerSuite } from '../../src/testing/container-suite.js';

@@ -22,8 +22,11 @@ export const PROPERTY = {
   encryptionMetadata: 'properties/encryption_metadata',
 } as const;
 
-/** The one property file of our own: it ties the container to a job. FoundationDB's tools ignore it. */
+/** A property file of our own: it ties the container to a job. FoundationDB's tools ignore it. */
 export const JOB_MARKER_NAME = 'properties/tidemark_job';
+
+/** Of an encrypted container that was made here: tells whether a key is its own, and nothing else about the key. */
+export const KEY_CHECK_NAME = 'properties/tidemark_key_check';
 
 export const MUTATION_LOG_TYPE = { unpartitioned: 0, partitioned: 1, rangePartitioned: 2 } as const;
 
