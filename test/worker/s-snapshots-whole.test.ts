@@ -10,7 +10,7 @@ import { ManualClock } from '../../src/testing/manual-clock.js';
 import { MemoryRangeSource } from '../../src/testing/memory-range-source.js';
 import { MemoryRestoreTarget } from '../../src/testing/memory-restore-target.js';
 import type { RunSnapshotsOptions } from '../../src/worker/snapshot-options.js';
-import { Gate } from './gates.js';
+import { Gate, GatedStore } from './gates.js';
 import type { RunningSnapshots } from './snapshot-fakes.js';
 import { startSnapshots } from './snapshot-fakes.js';
 import { World, set } from './world.js';
@@ -78,7 +78,8 @@ describe('scheduled snapshots, restored from', () => {
       for (const file of parseSnapshotManifest(bytes, name).files) expect(present).toContain(file);
     }
     const report = await verifyBackup(container, { deep: true, clock: world.clock });
-    expect(report.problems).toEqual([]);
+    // What a frozen process has written beside the one that took over is of no use and no harm.
+    expect(report.problems.filter(({ harmless }) => !harmless)).toEqual([]);
   };
 
   it('every interval a snapshot, each restorable to, and everything between them', async () => {
@@ -146,7 +147,9 @@ describe('scheduled snapshots, restored from', () => {
       });
       const second = sourceOf();
       fill('still');
-      const frozen = start(first, { name: 'frozen', clock: frozenClock });
+      const store = new GatedStore(world.store);
+      store.hold('watch', { count: 1_000 });
+      const frozen = start(first, { name: 'frozen', clock: frozenClock, progressStore: store });
       await world.submit('job', { snapshotInterval: INTERVAL });
       await frozenClock.advance(1_500);
       expect(gate.isReached).toBe(true);
@@ -155,9 +158,10 @@ describe('scheduled snapshots, restored from', () => {
       expect(next.kinds).toEqual(['started job', 'finished job']);
       await expectWhole();
       const before = await manifests();
-      // Its timers have not fired: it does not know yet.
+      // Its timers have not fired, and nobody has told it.
       gate.open();
       for (let i = 0; i < 50; i++) await world.clock.settle();
+      expect(batches).toBeGreaterThan(letters.length);
       expect(frozen.kinds).not.toContain('finished job');
       expect(await manifests()).toEqual(before);
       await world.clock.advance(60_000);
