@@ -12,7 +12,7 @@ export const rangeScanCases: readonly RangeCase[] = [
   [
     'regions cover any range in order, without overlap or hole, and no more than it',
     async (database, signal) => {
-      await putMany(database, 300);
+      await putMany(database, 300, signal);
       const { range } = database;
       const inner = database.between('k0100', 'k0200');
       const ranges = [range, inner, { begin: range.begin, end: inner.end }, { begin: inner.begin, end: range.end }];
@@ -35,15 +35,14 @@ export const rangeScanCases: readonly RangeCase[] = [
   [
     'a scan yields every row once, in key order, over as many batches as it takes',
     async (database, signal) => {
-      const { rows, version } = await putMany(database, 3000);
+      const { rows, version } = await putMany(database, 3000, signal);
       assert.deepEqual(await database.scan(database.range, version, signal), rows);
     },
   ],
   [
     "a scan's begin is inclusive and its end exclusive, wherever in a region they lie",
     async (database, signal) => {
-      const { rows } = await putMany(database, 60);
-      const version = await database.source.readVersion({ atLeast: 0n, signal });
+      const { rows, version } = await putMany(database, 60, signal);
       for (const [begin, end] of [
         [0, 60],
         [10, 11],
@@ -86,7 +85,7 @@ export const rangeScanCases: readonly RangeCase[] = [
   [
     'the memory of a batch belongs to the receiver, also while the scan goes on',
     async (database, signal) => {
-      const { rows, version } = await putMany(database, 1000);
+      const { rows, version } = await putMany(database, 1000, signal);
       for (let i = 0; i < 2; i++) {
         const kept = [];
         for (const region of await database.regions(database.range, signal)) {
@@ -106,7 +105,7 @@ export const rangeScanCases: readonly RangeCase[] = [
   [
     'scans run side by side, each by itself',
     async (database, signal) => {
-      const { rows, version } = await putMany(database, 900);
+      const { rows, version } = await putMany(database, 900, signal);
       const thirds = [0, 300, 600].map((from) => [rowName(from), rowName(from + 300)] as const);
       const scans = thirds.map(([begin, end]) => database.scan(database.between(begin, end), version, signal));
       assert.deepEqual((await Promise.all(scans)).flat(), rows);
@@ -115,7 +114,7 @@ export const rangeScanCases: readonly RangeCase[] = [
   [
     'a scan is exact while the rows that it is about to reach are written and cleared',
     async (database, signal) => {
-      const { rows, version } = await putMany(database, 1000);
+      const { rows, version } = await putMany(database, 1000, signal);
       const found: string[] = [];
       for (const region of await database.regions(database.range, signal)) {
         for await (const batch of database.source.scan({ region, range: region.range, version, signal })) {
@@ -130,7 +129,7 @@ export const rangeScanCases: readonly RangeCase[] = [
   [
     'a scan that is left early, or ended by its signal, leaves the source as it was',
     async (database, signal) => {
-      const { rows, version } = await putMany(database, 1000);
+      const { rows, version } = await putMany(database, 1000, signal);
       const region = await database.regionOf(rowName(500), signal);
       const { range } = region;
       const reason = new Error('enough');
@@ -150,10 +149,14 @@ export const rangeScanCases: readonly RangeCase[] = [
 
 const rowName = (i: number) => `k${String(i).padStart(4, '0')}`;
 
-/** Rows with values of different lengths, over several commits; some are written twice. Returns what is there at the version. */
-async function putMany(database: RangeDatabase, count: number): Promise<{ rows: string[]; version: Version }> {
+/** Rows with values of different lengths, over several commits; some are written twice. Returns what is there at a version that can be read. */
+async function putMany(
+  database: RangeDatabase,
+  count: number,
+  signal: AbortSignal,
+): Promise<{ rows: string[]; version: Version }> {
   const random = seededRandom(count);
-  let version = 0n;
+  let committed = 0n;
   const values = new Map<string, string>();
   for (let from = 0; from < count; from += 250) {
     const changes = [];
@@ -164,8 +167,9 @@ async function putMany(database: RangeDatabase, count: number): Promise<{ rows: 
         changes.push({ key: database.key(rowName(i)), value: utf8(value) });
       }
     }
-    version = await database.commit(changes);
+    committed = await database.commit(changes);
   }
+  const version = await database.source.readVersion({ atLeast: committed, signal });
   return { rows: [...values].map(([name, value]) => `${name}=${value}`), version };
 }
 
