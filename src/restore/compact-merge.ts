@@ -82,7 +82,9 @@ class AgreeingMerge {
   take(span: { bytes: Uint8Array; readonly starts: Uint32Array; count: number }): void {
     const [leader, ...others] = this.#active as [FileCursor, ...FileCursor[]];
     if (others.length > 0) return this.#takeOneOfAll(span, leader, others);
-    const until = this.#options.files[this.#opened]?.begin;
+    const next = this.#options.files[this.#opened]?.begin;
+    // No bigint per record where files merely touch, as most do.
+    const until = next !== undefined && next < leader.file.end ? next : undefined;
     span.bytes = leader.reader.bytes;
     span.starts[0] = leader.start;
     do {
