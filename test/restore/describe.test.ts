@@ -1,12 +1,16 @@
 import fc from 'fast-check';
 import { describe, expect, it } from 'vitest';
+import path from 'node:path';
 import { DirectoryContainer } from '../../src/container/directory-container.js';
+import { openEncryptedContainer } from '../../src/container/encrypted-container.js';
 import { PROPERTY } from '../../src/format/fdb/properties.js';
+import type { BackupContainer } from '../../src/ports/backup-container.js';
 import { describeBackup } from '../../src/restore/describe.js';
 import type { BackupDescription, LogFile } from '../../src/restore/description.js';
 import { analyzeLogs } from '../../src/restore/log-coverage.js';
 import { set } from '../format/encode-log-file.js';
-import { GOLDEN_NAMES, goldenContainer, goldenDescription } from '../format/golden.js';
+import type { GoldenName } from '../format/golden.js';
+import { GOLDEN_NAMES, goldenContainer, goldenDescription, goldenFolder } from '../format/golden.js';
 import { hanging, newContainer, put, putEmptyLogs, putLog, putMarker, putSnapshot } from './container-builder.js';
 
 type Layout = Parameters<typeof putEmptyLogs>[1];
@@ -27,6 +31,12 @@ const gaps = (description: BackupDescription) =>
   description.gaps.map((gap) => [gap.kind, gap.tag, Number(gap.begin), Number(gap.end)]);
 const restorable = ({ minRestorable, maxRestorable }: BackupDescription) => [minRestorable, maxRestorable];
 
+async function openGolden(name: GoldenName): Promise<BackupContainer> {
+  const container = new DirectoryContainer(goldenContainer(name)!);
+  if (name !== 'plogenc') return container;
+  return openEncryptedContainer(container, { keyFile: path.join(goldenFolder(name)!, 'enc.key') });
+}
+
 describe.each(GOLDEN_NAMES)('golden container %s', (name) => {
   const folder = goldenContainer(name);
 
@@ -34,7 +44,8 @@ describe.each(GOLDEN_NAMES)('golden container %s', (name) => {
     'is described as the original described it (skipped where ../shared/golden is absent)',
     async () => {
       const expected = goldenDescription(name)!;
-      const description = await describeBackup(new DirectoryContainer(folder!));
+      const description = await describeBackup(await openGolden(name));
+      expect(description.snapshots.every(({ manifestChecked }) => manifestChecked)).toBe(true);
       expect({
         MinLogBegin: description.logBegin,
         ContiguousLogEnd: description.contiguousLogEnd,
@@ -59,13 +70,13 @@ describe.each(GOLDEN_NAMES)('golden container %s', (name) => {
   );
 });
 
-describe.each(['small3', 'plog1', 'plog3'] as const)('golden container %s', (name) => {
+describe.each(GOLDEN_NAMES)('golden container %s', (name) => {
   const folder = goldenContainer(name);
 
   it.skipIf(folder === undefined)(
     'is found sound by a deep describe (skipped where ../shared/golden is absent)',
     async () => {
-      const container = new DirectoryContainer(folder!);
+      const container = await openGolden(name);
       const { deep, ...found } = await describeBackup(container, { deep: true });
       expect(deep).toBe(true);
       expect(found).toEqual({ ...(await describeBackup(container)), deep: undefined });
