@@ -1,7 +1,6 @@
 // The names of what the progress store holds. docs/protocol.md lists who may write which.
 
 import type { LogEpoch } from '../core/version.js';
-import { LEASE_PREFIX } from '../ports/progress-store.js';
 
 /** The active jobs; every worker watches it. */
 export const STARTED_KEY = 'started';
@@ -25,7 +24,7 @@ export const progressKey = (epoch: LogEpoch, tag: number) => `${PROGRESS_PREFIX}
 export const noopKey = (epoch: LogEpoch, tag: number) => `${NOOP_PREFIX}${epoch}/${tag}`;
 export const snapshotKey = (uid: string) => `${SNAPSHOT_PREFIX}${uid}`;
 /** Held by whoever takes the job's snapshots. */
-export const snapshotLeaseKey = (uid: string) => `${LEASE_PREFIX}${snapshotKey(uid)}`;
+export const snapshotLeaseKey = (uid: string) => `lease/snapshot/${uid}`;
 export const doneKey = (epoch: LogEpoch, tag: number) => `${DONE_PREFIX}${epoch}/${tag}`;
 
 /** The end of the range of all keys that start with `prefix`, which ends in `/`: the character after `/` is `0`. */

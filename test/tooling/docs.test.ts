@@ -48,6 +48,9 @@ function testSources(): string {
 
 const numbers = (count: number) => Array.from({ length: count }, (_, index) => index + 1);
 
+/** P1 to P26 are about the log, S1 to S7 about scheduled snapshots. */
+const RULES = [...numbers(26).map((rule) => `P${rule}`), ...numbers(7).map((rule) => `S${rule}`)];
+
 describe('the documentation', () => {
   for (const path of texts) {
     it(`has no dead link in ${path}`, () => {
@@ -62,12 +65,12 @@ describe('the documentation', () => {
 
   it('explains every rule of the protocol, and why it is there', () => {
     const rules = readText('docs/protocol.md')
-      .split(/^(?=\*\*P\d+ · )/m)
+      .split(/^(?=\*\*[PS]\d+ · )/m)
       .slice(1);
     const explained = rules
       .filter((rule) => rule.includes('\n*Why:*'))
-      .map((rule) => Number(/^\*\*P(\d+)/.exec(rule)?.[1]));
-    expect(explained.sort((a, b) => a - b)).toEqual(numbers(24));
+      .map((rule) => /^\*\*([PS]\d+)/.exec(rule)?.[1] ?? '');
+    expect(explained.sort()).toEqual([...RULES].sort());
   });
 
   it('lists every key of the progress store', () => {
@@ -84,7 +87,7 @@ describe('the documentation', () => {
       tests.matchAll(/\b(?:it|test|describe)(?:\.\w+)*(?:\([^'"`]*\))?\(\s*(['"`])(.*?)\1/g),
       (match) => match[2] as string,
     );
-    const untested = numbers(24).filter((rule) => !titles.some((title) => new RegExp(`\\bP${rule}\\b`).test(title)));
+    const untested = RULES.filter((rule) => !titles.some((title) => new RegExp(`\\b${rule}\\b`).test(title)));
     expect(untested).toEqual([]);
   });
 
