@@ -6,6 +6,8 @@ export * from './log-suite.js';
 export * from './manual-clock.js';
 export * from './memory-log.js';
 export type { FailNextOptions, MemoryLogCall } from './memory-log-faults.js';
+export * from './memory-range-source.js';
 export * from './memory-restore-target.js';
+export * from './range-suite.js';
 export * from './store-suite.js';
 export { simulate, type SimulateOptions, type SimulationResult } from './simulation/simulate.js';
