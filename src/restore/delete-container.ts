@@ -4,7 +4,6 @@ import type { Clock } from '../core/clock.js';
 import { systemClock } from '../core/clock.js';
 import { BackupError } from '../core/errors.js';
 import { MAX_VERSION } from '../core/version.js';
-import { parseSumsFileName } from '../format/fdb/file-sums.js';
 import {
   LOG_FOLDER,
   PROPERTY_FOLDER,
@@ -16,10 +15,7 @@ import {
   parseSnapshotFileName,
   parseUnpartitionedLogFileName,
 } from '../format/fdb/names.js';
-import { JOB_MARKER_NAME, PROPERTY } from '../format/fdb/properties.js';
-import { parseSnapshotPartName } from '../format/fdb/snapshot-part.js';
-import { parseSnapshotSumsName } from '../format/fdb/snapshot-sums.js';
-import { parseVersionTimeName } from '../format/fdb/version-times.js';
+import { JOB_MARKER_NAME, KEY_CHECK_NAME, PROPERTY } from '../format/fdb/properties.js';
 import type { BackupContainer } from '../ports/backup-container.js';
 import { advanceMark } from './expire-marks.js';
 import { SteadyContainer } from './verify-steady-container.js';
@@ -68,13 +64,19 @@ export async function deleteContainer(
   return { files: deleted, bytes };
 }
 
-/** What proves that this is a backup, the best proof last: as long as one of them is there, a deletion can be repeated. */
+/**
+ * What proves that this is a backup, one after the other: as long as one of them is there, a deletion can be repeated. The last one says whether the container is encrypted; without it, it
+ * could not be opened again.
+ */
 const PROOFS: readonly string[] = [
   PROPERTY.unreliableEndVersion,
   PROPERTY.mutationLogType,
-  PROPERTY.encryptionMetadata,
   JOB_MARKER_NAME,
+  KEY_CHECK_NAME,
+  PROPERTY.encryptionMetadata,
 ];
+/** What this library adds to the properties. */
+const OWN_PREFIX = `${PROPERTY_FOLDER}tidemark_`;
 
 const CACHES: readonly string[] = [PROPERTY.logBeginVersion, PROPERTY.logEndVersion, PROPERTY.expiredEndVersion];
 
@@ -88,7 +90,7 @@ async function findFiles(
   for await (const { name, size } of container.listFiles(PROPERTY_FOLDER)) {
     signal?.throwIfAborted();
     if (PROOFS.includes(name) || CACHES.includes(name)) present.add(name);
-    else if (isOurs(name)) properties.push(name);
+    else if (name.startsWith(OWN_PREFIX)) properties.push(name);
     else continue;
     bytes += size;
   }
@@ -115,15 +117,6 @@ async function findFiles(
   // The mark is written below, if it is not there yet; one at a time, in this order.
   const proofs = PROOFS.filter((name) => present.has(name) || name === PROPERTY.unreliableEndVersion);
   return { stages: [manifests, ranges, logs, older, properties, caches, ...proofs.map((name) => [name])], bytes };
-}
-
-function isOurs(name: string): boolean {
-  return (
-    parseSumsFileName(name) !== undefined ||
-    parseSnapshotSumsName(name) !== undefined ||
-    parseSnapshotPartName(name) !== undefined ||
-    parseVersionTimeName(name) !== undefined
-  );
 }
 
 async function markUnreliable(container: BackupContainer): Promise<void> {

@@ -18,8 +18,8 @@ import { isDamage, readExactly, wrongBlocks } from './verify-read.js';
 import type { FoundProblem } from './verify-report.js';
 
 const RUN_BYTES = 1 << 20;
-/** Blocks of a checksum when none are recorded: those of the file, but no smaller. */
-const MIN_SUMS_BLOCK = 4096;
+/** Blocks of a checksum when none are recorded: as those who write files choose them, so that what is recorded anew is what was recorded before, byte for byte. */
+const MIN_SUMS_BLOCK = 512;
 
 /** Takes a file's bytes run by run. */
 export interface RunDecoder {
