@@ -48,8 +48,11 @@ export class WholeSnapshot {
     return (await listAll(container, this.name, access)).some(({ name }) => name === this.name);
   }
 
-  /** False: a snapshot of the same versions, ranges and size is there already, this one's files are not needed. FILE_EXISTS: one of other ranges has the name. */
-  async publish(container: BackupContainer, access: Access): Promise<boolean> {
+  /**
+   * Resolves to the files that make up the snapshot of this name: usually the own ones, but if one of the same versions, ranges and size is there already, then its files. FILE_EXISTS: one of
+   * other ranges has the name.
+   */
+  async publish(container: BackupContainer, access: Access): Promise<ReadonlySet<string>> {
     const taken = await this.#taken(container, access);
     if (taken !== undefined) return taken;
     const sumsName = snapshotSumsName(this.descriptor);
@@ -62,22 +65,27 @@ export class WholeSnapshot {
       await deleteAll(container, [sumsName], access);
       await writeNew(container, sumsName, sums, access);
     }
-    await writeNew(container, this.name, encodeSnapshotManifest(this.#manifest()), access);
-    return true;
+    try {
+      await writeNew(container, this.name, encodeSnapshotManifest(this.#manifest()), access);
+    } catch (error) {
+      // Another process takes the same snapshot at the same time, against all advice.
+      const other = BackupError.is(error, 'FILE_EXISTS') ? await this.#taken(container, access) : undefined;
+      if (other === undefined) throw error;
+      return other;
+    }
+    return new Set(this.files.map(({ name }) => name));
   }
 
-  /** Whether the name's manifest is this snapshot's own (true) or another one's that is as good (false); undefined: there is none. */
-  async #taken(container: BackupContainer, access: Access): Promise<boolean | undefined> {
+  /** The files of the manifest that has the name, if it is of the same ranges; undefined: there is none. */
+  async #taken(container: BackupContainer, access: Access): Promise<ReadonlySet<string> | undefined> {
     const bytes = await readWhole(container, this.name, MAX_MANIFEST_BYTES, access);
     if (bytes === undefined) return undefined;
     const { files, keyRanges } = parseSnapshotManifest(bytes, this.name);
-    const own = new Set(this.files.map(({ name }) => name));
-    if (files.length === own.size && files.every((name) => own.has(name))) return true;
     const covered = coalesceRanges([...keyRanges.values()]);
     const isSame =
       covered.length === this.#ranges.length &&
       covered.every((range, index) => equalRanges(range, this.#ranges[index] as KeyRange));
-    if (isSame) return false;
+    if (isSame) return new Set(files);
     throw new BackupError('FILE_EXISTS', `a snapshot of other ranges is called ${this.name} already`, {
       file: this.name,
       container: container.url,

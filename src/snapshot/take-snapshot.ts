@@ -196,13 +196,14 @@ class SnapshotRun {
     const whole = new WholeSnapshot(this.#files, ranges);
     assert(whole.descriptor.beginVersion >= this.#options.atLeast, 'no row was read below the version asked for');
     await this.#refuseExpired(whole);
-    const isNew = await whole.publish(container, this.#access);
-    if (isNew) {
-      // An expiry that came in between has set its mark before it deleted anything.
-      await this.#refuseExpired(whole, () => deleteAll(container, [whole.name], this.#access));
-    }
-    if (!isNew) await deleteAll(container, [...entries, ...whole.files.map(({ name }) => name)], this.#access);
-    else await deleteAll(container, entries, this.#access);
+    const needed = await whole.publish(container, this.#access);
+    // What an earlier run has stored may be in another snapshot by now: it is left to whoever looks for orphans.
+    const own = this.#files.slice(this.#resumedFiles).map(({ name }) => name);
+    const superfluous = own.filter((name) => !needed.has(name));
+    const isNew = whole.files.every(({ name }) => needed.has(name));
+    // An expiry that came in between has set its mark before it deleted anything.
+    if (isNew) await this.#refuseExpired(whole, () => deleteAll(container, [whole.name], this.#access));
+    await deleteAll(container, [...entries, ...superfluous], this.#access);
     const { beginVersion, endVersion } = whole.descriptor;
     const rowBytes = whole.files.reduce((sum, file) => sum + file.rowBytes, 0);
     const { bytes, rows } = this.#totals;

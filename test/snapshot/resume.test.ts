@@ -216,3 +216,32 @@ describe('a snapshot that was cut off', () => {
     expect((await listOrphanRangeFiles(container)).length).toBe((await fileNames(container, 'kvranges/')).length - 4);
   });
 });
+
+describe('two processes that take a snapshot of one container at once', () => {
+  it('do no damage, from nothing and from the same half snapshot', async () => {
+    for (let round = 0; round < 4; round++) {
+      const { source, container, base } = await cutOff();
+      const isFresh = round % 2 === 0;
+      const commit = round < 2;
+      const results = await Promise.all(
+        [1, 2].map(async (numThreads) => {
+          const result = await takeSnapshot({ ...base, numThreads, resume: !isFresh });
+          if (commit) source.commit([set(`x${numThreads}`, 'more')]);
+          return result;
+        }),
+      );
+      for (const name of new Set(results.map((result) => result.name))) {
+        const result = results.find((each) => each.name === name && each.isNew) ?? results[0]!;
+        const manifest = await fileNames(container, name);
+        expect(manifest).toEqual([name]);
+        const rangeFiles = await fileNames(container, 'kvranges/');
+        expect(result.files.filter((file) => !rangeFiles.includes(file.name))).toEqual([]);
+      }
+      // The next one clears up, and is whole.
+      source.commit([set('y', 'more')]);
+      const last = await takeSnapshot({ ...base, resume: false });
+      for (const half of await listHalfSnapshots(container)) await forgetHalfSnapshot(container, half);
+      await checkSnapshot(container, source, last);
+    }
+  });
+});
