@@ -12,6 +12,7 @@ import type { KeyRewriter } from './key-rewriter.js';
 import type { KeyVersions } from './key-versions.js';
 import type { MergedBatch } from './merged-batch.js';
 import type { ShardWriter } from './restore-shard.js';
+import type { TimeSlices } from './time-slices.js';
 
 /** The first `records` records of `version` are applied. */
 export interface PartOfVersion {
@@ -38,6 +39,7 @@ export interface LogApplierOptions {
   readonly rewriter: KeyRewriter;
   /** Bytes of mutations per apply, as far as versions allow. */
   readonly applyBytes: number;
+  readonly slices: TimeSlices;
 }
 
 /** A batch ends at the latest when so many times `applyBytes` have been read for it: values that are kept hold on to the blocks that they lie in. */
@@ -90,9 +92,10 @@ export class LogApplier {
   }
 
   async add(batch: MergedBatch): Promise<void> {
-    const { applyBytes } = this.#options;
+    const { applyBytes, slices } = this.#options;
     const within = applyBytes * WITHIN_VERSION;
     for (let i = 0; i < batch.count; i++) {
+      if (slices.due()) await slices.yield();
       if (batch.versionLow[i] !== this.#low || batch.versionHigh[i] !== this.#high) {
         if (this.#high >= 0) this.#complete = this.#version;
         await this.#flushDue(applyBytes, undefined);

@@ -14,7 +14,7 @@ import { rangeOfFile } from './row-files.js';
 import type { LogPiece, RestoreSet, RowPiece, TagPieces } from './restore-pieces.js';
 import { bytesOf } from './restore-pieces.js';
 import type { RestoreStart, StartOptions } from './restore-start.js';
-import { findStarts, rangesFrom, refuseVersion } from './restore-start.js';
+import { findStarts, rangesFrom, refuse, refuseVersion } from './restore-start.js';
 import { inKeyOrder, readSnapshotFiles } from './snapshot-files.js';
 
 export function findReadableStarts(description: BackupDescription, options: StartOptions): RestoreStart[] {
@@ -31,6 +31,7 @@ export async function planVersion(
   version: Version,
   options: StartOptions & { readonly signal?: AbortSignal | undefined },
 ): Promise<RestoreSet> {
+  let passedOver: string | undefined;
   for (const { snapshot, ranges, min, max } of starts) {
     if (version < min || version > max) continue;
     if (snapshot === undefined) {
@@ -38,11 +39,17 @@ export async function planVersion(
       return { version, ranges: ranges!, snapshot, logBegin: min, rowBytes: 0, ...log };
     }
     const files = await loadFiles(container, snapshot, options.signal);
-    if (files === undefined) continue;
+    if (files === undefined) {
+      passedOver ??= `snapshot ${snapshot.name} was deleted meanwhile`;
+      continue;
+    }
+    // Asked again of the files themselves: an old manifest has not said what they cover.
     const covered = coalesceRanges(files.map(({ range }) => range));
-    const keys = ranges ?? rangesFrom({ ranges: covered }, description, options.ranges)!;
+    const keys = rangesFrom({ ranges: covered }, description, options.ranges)!;
     if (keys.length > 0) return setFrom(description, version, snapshot, files, keys);
+    passedOver ??= `snapshot ${snapshot.name} does not cover the wanted ranges`;
   }
+  if (passedOver !== undefined) refuse(description, version, passedOver);
   return refuseVersion(description, version, options);
 }
 

@@ -152,6 +152,7 @@ class Run {
       versions: keyVersionsOf(set),
       rewriter,
       applyBytes,
+      slices: new TimeSlices(clock),
     });
     const batches = mergeLogs(container, this.#log.tags, {
       clock,

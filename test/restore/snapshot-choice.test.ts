@@ -153,6 +153,18 @@ describe('the snapshot of a restore', () => {
     }
   });
 
+  it('with an old manifest, whose files turn out not to cover the job, is passed over', async () => {
+    const marker = { logOnly: false, ranges: [range('a', 'z')] };
+    const container = await backup([[1, 100]], [[[range('a', 'z'), 10n]]], marker);
+    await putSnapshotOf(container, [{ range: range('a', 'k'), version: 40n, rows: [] }], { keyRanges: false });
+    expect((await chosen(container, { version: 50n })).snapshot).toEqual([10n, 10n]);
+    expect((await chosen(container, { version: 50n, ranges: [range('b', 'c')] })).snapshot).toEqual([40n, 40n]);
+    const alone = await backup([[1, 100]], [[[range('a', 'k'), 40n]]], marker, { keyRanges: false });
+    await expect(chosen(alone, { version: 50n })).rejects.toThrow(
+      /snapshot,40,40,\d+ does not cover the wanted ranges/,
+    );
+  });
+
   it.each<[string, RegExp, (container: MemoryContainer, name: string, files: readonly string[]) => Promise<unknown>]>([
     ['whose range file is gone', /range files are missing/, (container, _, files) => container.deleteFile(files[0]!)],
     ['whose manifest is damaged', /is not JSON/, (container, name) => put(container, name, '{"files":[')],
@@ -210,6 +222,17 @@ describe('the snapshot of a restore', () => {
     };
     expect((await chosen(container, { version: 50n })).snapshot).toEqual([10n, 10n]);
     expect(reads).toBe(2);
+    await container.deleteFile((await describeBackup(container)).snapshots[0]!.name);
+    const last = await putSnapshotOf(container, [{ range: all, version: 40n, rows: [] }]);
+    reads = 0;
+    container.readFile = async (file, offset, length) => {
+      if (file === last.name && ++reads === 2) await container.deleteFile(last.name);
+      return read(file, offset, length);
+    };
+    await expect(chosen(container, { version: 50n })).rejects.toMatchObject({
+      code: 'NOT_RESTORABLE',
+      message: expect.stringMatching(/was deleted meanwhile/) as string,
+    });
   });
 
   it('is not needed by a log-only job, and not used if the log alone was asked for', async () => {
