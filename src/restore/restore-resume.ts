@@ -43,6 +43,7 @@ export interface PrepareOptions {
   readonly checkpoint: RestoreCheckpoint | undefined;
 }
 
+/** For how many was planned: there may be fewer, and planned for fewer there might be fewer still. */
 const SHARDS_CURSOR = /^shards:([1-9][0-9]{0,3})$/;
 
 /** `done` when there is nothing left to do. A target that is no half-done restore of the same kind must be empty, or is cleared if that was asked for. */
@@ -83,7 +84,7 @@ async function start({ target, restoreId, set, shards: count }: PrepareOptions):
   if (plans.length === 1) return { shards: [{ ...plans[0]!, ...fresh, target }], sharded: false, resumed: false };
   const shards = plans.map((plan, i) => ({ ...plan, ...fresh, target: shardOf(target, i) }));
   for (const shard of shards) await shard.target.apply([], { restoreId, phase: 'clearing', version: 0n });
-  await target.apply([], { restoreId, phase: 'rows', version: 0n, cursor: `shards:${plans.length}` });
+  await target.apply([], { restoreId, phase: 'rows', version: 0n, cursor: `shards:${count}` });
   return { shards, sharded: true, resumed: false };
 }
 
@@ -103,7 +104,6 @@ async function resume(checkpoint: RestoreCheckpoint, options: PrepareOptions): P
     return { shards: [stateOf(plan, target, checkpoint, set)], sharded: false, resumed: true };
   }
   const plans = planShards(set, Number(count));
-  if (plans.length !== Number(count)) refuse(checkpoint);
   const shards: ShardState[] = [];
   for (const [i, plan] of plans.entries()) {
     const shard = shardOf(target, i);

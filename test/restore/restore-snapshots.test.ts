@@ -77,7 +77,8 @@ describe('a restore from snapshots', () => {
     let resumedInRows = 0;
     let resumedInLog = 0;
     let sharded = 0;
-    for (let seed = 101; seed <= 125; seed++) {
+    // The last two once planned other shards when they went on.
+    for (const seed of [...Array.from({ length: 25 }, (_, i) => 101 + i), 2013, 2085]) {
       const { random, container, expected } = await randomBackup(seed);
       const { maxRestorable: version } = await describeBackup(container);
       let left = 0;
