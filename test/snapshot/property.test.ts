@@ -9,6 +9,7 @@ import { NORMAL_KEYS, intersectRanges } from '../../src/core/key-range.js';
 import { parseSnapshotManifest } from '../../src/format/fdb/snapshot-manifest.js';
 import { SNAPSHOT_PART_PREFIX, parseSnapshotPartName } from '../../src/format/fdb/snapshot-part.js';
 import { parseSnapshotSums } from '../../src/format/fdb/snapshot-sums.js';
+import type { ScanRequest } from '../../src/ports/range-source.js';
 import { listOrphanRangeFiles } from '../../src/snapshot/abandoned.js';
 import type { SnapshotResult } from '../../src/snapshot/take-snapshot.js';
 import { takeSnapshot } from '../../src/snapshot/take-snapshot.js';
@@ -60,6 +61,8 @@ const keyOf = (n: number) => `k${String(n).padStart(2, '0')}`;
 /** A database that does not keep still while it is read. */
 class Database {
   readonly source: MemoryRangeSource;
+  /** Batches that were asked for at a version that had been released. */
+  readReleased = 0;
   readonly #random: () => number;
   readonly #unrest: number;
 
@@ -67,7 +70,11 @@ class Database {
     this.#random = random;
     this.#unrest = plan.unrest;
     const borders = Array.from({ length: plan.borders }, () => utf8(keyOf(this.#nat(100))));
-    this.source = new MemoryRangeSource({ borders, batchRows: plan.batchRows, beforeBatch: () => this.#stir() });
+    this.source = new MemoryRangeSource({
+      borders,
+      batchRows: plan.batchRows,
+      beforeBatch: (request) => this.#stir(request),
+    });
     for (let i = 0; i < plan.rows; i++) this.write();
   }
 
@@ -78,7 +85,8 @@ class Database {
     this.source.commit([mutation], { version: this.source.committed + 1n + BigInt(this.#nat(5)) });
   }
 
-  #stir(): void {
+  #stir({ version }: ScanRequest): void {
+    if (!this.source.heldVersions.includes(version)) this.readReleased++;
     if (this.#random() >= this.#unrest) return;
     const key = utf8(keyOf(this.#nat(100)));
     const border = this.source.borders[this.#nat(this.source.borders.length)];
@@ -134,6 +142,7 @@ async function run(plan: Plan): Promise<{ result: SnapshotResult; lives: number 
       expect([...process.openFiles]).toEqual([]);
       expect(source.heldVersions.length).toBe(heldBefore);
       expect(clock.pendingTimers).toBe(0);
+      expect(database.readReleased).toBe(0);
       if (result.resumedFiles > 0) checkResumed(recorded, result, source.scans.slice(scannedBefore));
       await checkContainer(container, source, result, ranges);
       return { result, lives: life + 1 };

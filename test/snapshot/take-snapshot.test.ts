@@ -250,6 +250,56 @@ describe('when the version becomes too old', () => {
     expect(held.at(-1)).toBe('2');
   });
 
+  it('a file ends where another worker has made a newer version the current one', async () => {
+    let renewed: () => void = () => undefined;
+    const renewal = new Promise<void>((resolve) => (renewed = resolve));
+    const source: MemoryRangeSource = new MemoryRangeSource({
+      borders: [key('k000025'), key('k000050'), key('k000075')],
+      beforeBatch: async ({ version, range }, index) => {
+        const begin = formatRange(range);
+        // The first worker is done with its first region only when the second one has had to take a newer version.
+        if (begin.startsWith('["",') && index === 1) await renewal;
+        if (!begin.startsWith('["k000050"')) return;
+        if (version > 1n) return renewed();
+        source.commit([set('k000003', 'later'), set('k000030', 'later')]);
+        throw new BackupError('VERSION_TOO_OLD', 'not here any more', { version });
+      },
+    });
+    source.commit(manyRows(100, 10));
+    const result = await take(source, { numThreads: 2, batchSize: 2 });
+    expect(result.files.map(({ range, version }) => [formatRange(range), version])).toEqual([
+      ['["", "k000025")', 1n],
+      ['["k000025", "k000050")', 2n],
+      ['["k000050", "\\xff")', 2n],
+    ]);
+  });
+
+  it('a version is held for as long as any scan reads at it', async () => {
+    const released: bigint[] = [];
+    let waiting: () => void = () => undefined;
+    const gate = new Promise<void>((resolve) => (waiting = resolve));
+    const source: MemoryRangeSource = new MemoryRangeSource({
+      borders: [key('k000025'), key('k000050'), key('k000075')],
+      batchRows: 5,
+      beforeBatch: async ({ version, range }, index) => {
+        if (!source.heldVersions.includes(version)) released.push(version);
+        const begin = formatRange(range);
+        if (begin.startsWith('["",') && index === 2) await gate;
+        if (begin.startsWith('["k000050"') && version === 1n && index === 1) {
+          source.commit([set('k000030', 'later')]);
+          throw new BackupError('VERSION_TOO_OLD', 'not here any more', { version });
+        }
+        if (begin.startsWith('["k000025"') && version === 1n && index === 4) {
+          throw new BackupError('VERSION_TOO_OLD', 'not here any more', { version });
+        }
+        if (version > 1n && index === 3) waiting();
+      },
+    });
+    source.commit(manyRows(100, 10));
+    await take(source, { numThreads: 3, batchSize: 1 });
+    expect(released).toEqual([]);
+  });
+
   it('gives up in the end when no version can be read long enough', async () => {
     const source: MemoryRangeSource = new MemoryRangeSource({
       beforeBatch: () => {
