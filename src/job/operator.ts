@@ -9,7 +9,7 @@ import { checkRange } from '../core/key-range.js';
 import type { Version } from '../core/version.js';
 import { checkVersion } from '../core/check-version.js';
 import type { ProgressStore, ProgressTransaction } from '../ports/progress-store.js';
-import type { JobStatus, TagStatus } from './job-status.js';
+import type { JobStatus, SnapshotStatus, TagStatus } from './job-status.js';
 import { jobStatus } from './job-status.js';
 import { JOB_PREFIX, PAUSED_KEY, jobKey, prefixEnd } from './keys.js';
 import type { JobRecord } from './records.js';
@@ -52,7 +52,7 @@ export interface SubmittedJob {
   readonly completeFrom: Version;
 }
 
-export type { JobStatus, TagStatus };
+export type { JobStatus, SnapshotStatus, TagStatus };
 
 /** One object per store; holds no state. Every call may be made from any process. */
 export class BackupOperator {

@@ -34,7 +34,7 @@ async function renewUntilLost(
   let endsAt = acquiredAt + ttl * SAFE_SHARE;
   for (let failures = 0; ;) {
     const pause = failures === 0 ? ttl / 3 : Math.min(ttl / 10, backoff(policy, failures - 1));
-    await clock.sleep(Math.min(pause, endsAt - clock.now()), signal);
+    await clock.sleep(Math.max(0, Math.min(pause, endsAt - clock.now())), signal);
     const asked = clock.now();
     // A process that was frozen finds its lease ended before it has asked anybody.
     if (asked >= endsAt) throw lost(lease);
@@ -55,7 +55,7 @@ async function renewUntilLost(
 function renewBefore(endsAt: number, lease: Lease, clock: Clock, signal: AbortSignal): Promise<void> {
   return withHelpers(signal, (inner) => abortable(lease.renew(), inner), [
     async (inner) => {
-      await clock.sleep(endsAt - clock.now(), inner);
+      await clock.sleep(Math.max(0, endsAt - clock.now()), inner);
       throw lost(lease);
     },
   ]);
