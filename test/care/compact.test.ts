@@ -275,6 +275,7 @@ describe('a compaction that dies', () => {
       }
       const { complete } = await describeBackup(start);
       const rows = rowsAt(records, 79n);
+      const old = await contentOf(start);
       let deaths = 0;
       for (let at = 1; ; at++) {
         const container = await copyOf(start);
@@ -282,6 +283,10 @@ describe('a compaction that dies', () => {
         await compactLogs(crashing, NOW).catch((error: unknown) => expect(error).toBeInstanceOf(Crash));
         if (!crashing.crashed) break;
         deaths++;
+        const content = await contentOf(container);
+        // What was made is never listed without its checksums.
+        for (const { name, size } of await logFiles(container))
+          if (size > 0 && !old.has(name)) expect(content.has(sumsFileName(name))).toBe(true);
         expect((await describeBackup(container)).complete).toEqual(complete);
         expect(await naiveReplay(container, 79n)).toEqual(rows);
         await compactLogs(container, NOW);

@@ -230,11 +230,18 @@ describe('an expiry that dies at any call', () => {
   it.each(['before', 'after'] as const)(
     'leaves nothing restorable that does not restore, and goes on (%s)',
     async (moment: Moment) => {
-      const random = new SeededRandom(7);
+      const random = new SeededRandom(1);
       const sample = await sampleBackup(random);
-      await putSample(sample.container, sample.records, [120n, 123n]);
+      for (const versions of [
+        [52n, 50n],
+        [71n, 71n],
+        [120n, 123n],
+      ] as const)
+        await putSample(sample.container, sample.records, versions);
       const whole = await copyOf(sample.container);
-      const { expiredEnd } = await expireBackup(whole, { before: 110n });
+      const { expiredEnd, deleted: gone } = await expireBackup(whole, { before: 110n });
+      expect(gone.snapshots).toBeGreaterThan(1);
+      expect(gone.logFiles).toBeGreaterThan(1);
       const expected = await contentOf(whole);
       for (let at = 1; ; at++) {
         const container = await copyOf(sample.container);
@@ -242,6 +249,10 @@ describe('an expiry that dies at any call', () => {
         const outcome = await expireBackup(crashing, { before: 110n }).catch((error: unknown) => error);
         if (!crashing.crashed) break;
         expect(outcome).toBeInstanceOf(Crash);
+        const left = await contentOf(container);
+        const deleted = [...(await contentOf(sample.container)).keys()].some((name) => !left.has(name));
+        if (deleted) expect(await text(container, 'properties/unreliable_end_version')).toBe(String(expiredEnd));
+        if (left.has('properties/expired_end_version')) expect(left).toEqual(expected);
         for (const { reason, restorable, name, beginVersion } of (await describeBackup(container)).snapshots) {
           expect(reason ?? '').not.toMatch(/missing/);
           if (restorable) expect(await naiveRestore(container, name, beginVersion + 5n)).toBeDefined();

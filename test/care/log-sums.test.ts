@@ -53,7 +53,7 @@ describe('SumsReader', () => {
     expect(counting.calls).toBe(12);
     await reader.forFile(names[0]!);
     expect(counting.calls).toBe(13);
-  });
+  }, 20_000);
 
   it('ends when the signal aborts, although the container hangs', async () => {
     const controller = new AbortController();
