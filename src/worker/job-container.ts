@@ -6,28 +6,56 @@ import {
   type JobMarker,
   JOB_MARKER_NAME,
   MAX_JOB_MARKER_BYTES,
+  MAX_PROPERTY_BYTES,
   MUTATION_LOG_TYPE,
   PROPERTY,
   encodeEncryptionMetadata,
   encodeJobMarker,
   encodeNumberProperty,
+  parseEncryptionMetadata,
   parseJobMarker,
 } from '../format/fdb/properties.js';
 import type { JobRecord } from '../job/records.js';
 import type { BackupContainer } from '../ports/backup-container.js';
 
-/** Throws CONTAINER_IN_USE when the container belongs to another job. */
+/**
+ * Throws CONTAINER_IN_USE when the container belongs to another job, ENCRYPTION_KEY_MISSING when its files are encrypted and it was opened without the key: nothing plain is written between them. CORRUPT_FILE when
+ * what it says about itself is damaged.
+ */
 export async function openJobContainer(
   openContainer: (url: string) => BackupContainer | Promise<BackupContainer>,
   job: JobRecord,
 ): Promise<BackupContainer> {
   const container = await openContainer(job.url);
   await container.create();
+  const isKnown = await checkEncryption(container, job);
   await claimContainer(container, job);
   await writeWhole(container, PROPERTY.mutationLogType, encodeNumberProperty(MUTATION_LOG_TYPE.partitioned), false);
-  const metadata = encodeEncryptionMetadata({ enabled: false, blockSize: 0 });
-  await writeWhole(container, PROPERTY.encryptionMetadata, metadata, false);
+  if (!isKnown) await sayNotEncrypted(container, job);
   return container;
+}
+
+/** False: the container does not say whether it is encrypted. */
+async function checkEncryption(container: BackupContainer, job: JobRecord): Promise<boolean> {
+  const bytes = await readIfThere(container, PROPERTY.encryptionMetadata, MAX_PROPERTY_BYTES);
+  if (bytes === undefined) return false;
+  if (!parseEncryptionMetadata(bytes).enabled || container.decrypts === true) return true;
+  throw new BackupError(
+    'ENCRYPTION_KEY_MISSING',
+    `${container.url} is encrypted, and was opened without its key for job ${job.uid}`,
+    { container: container.url, jobUid: job.uid },
+  );
+}
+
+/** Of those who make the container at the same time, with the key and without, the first one decides. */
+async function sayNotEncrypted(container: BackupContainer, job: JobRecord): Promise<void> {
+  try {
+    const metadata = encodeEncryptionMetadata({ enabled: false, blockSize: 0 });
+    await writeWhole(container, PROPERTY.encryptionMetadata, metadata, true);
+  } catch (error) {
+    if (!BackupError.is(error, 'FILE_EXISTS')) throw error;
+    await checkEncryption(container, job);
+  }
 }
 
 /** Several workers come at the same time: the first one marks the container, the others find the mark. No data file is written before the mark. */
@@ -75,8 +103,13 @@ async function findDataFile(container: BackupContainer): Promise<string | undefi
 }
 
 async function readMarker(container: BackupContainer): Promise<JobMarker | undefined> {
+  const bytes = await readIfThere(container, JOB_MARKER_NAME, MAX_JOB_MARKER_BYTES);
+  return bytes === undefined ? undefined : parseJobMarker(bytes);
+}
+
+async function readIfThere(container: BackupContainer, name: string, limit: number): Promise<Uint8Array | undefined> {
   try {
-    return parseJobMarker(await container.readFile(JOB_MARKER_NAME, 0, MAX_JOB_MARKER_BYTES));
+    return await container.readFile(name, 0, limit);
   } catch (error) {
     if (BackupError.is(error, 'FILE_NOT_FOUND')) return undefined;
     throw error;

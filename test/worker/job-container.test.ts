@@ -3,7 +3,15 @@
 import { beforeEach, describe, expect, it } from 'vitest';
 import { BackupError } from '../../src/core/errors.js';
 import { MemoryContainer } from '../../src/container/memory-container.js';
-import { PROPERTY, JOB_MARKER_NAME, encodeJobMarker, parseJobMarker } from '../../src/format/fdb/properties.js';
+import { openEncryptedContainer } from '../../src/container/encrypted-container.js';
+import {
+  PROPERTY,
+  JOB_MARKER_NAME,
+  MAX_PROPERTY_BYTES,
+  encodeJobMarker,
+  parseEncryptionMetadata,
+  parseJobMarker,
+} from '../../src/format/fdb/properties.js';
 import { logFileName } from '../../src/format/fdb/names.js';
 import type { JobRecord } from '../../src/job/records.js';
 import { openJobContainer } from '../../src/worker/job-container.js';
@@ -112,5 +120,48 @@ describe("a job's container", () => {
     await put(JOB_MARKER_NAME, encodeJobMarker(withoutSubmission));
     await open();
     expect(await marker()).not.toHaveProperty('submission');
+  });
+
+  describe('that is encrypted', () => {
+    const key = new Uint8Array(32).fill(7);
+    const withKey = () => openEncryptedContainer(container, { key });
+    const metadata = async () =>
+      parseEncryptionMetadata(await container.readFile(PROPERTY.encryptionMetadata, 0, MAX_PROPERTY_BYTES));
+
+    it('is refused to a worker without the key, and stays encrypted', async () => {
+      await openJobContainer(withKey, job);
+      await expect(open()).rejects.toMatchObject({
+        code: 'ENCRYPTION_KEY_MISSING',
+        container: job.url,
+        jobUid: 'job',
+        retryable: false,
+      });
+      expect((await metadata()).enabled).toBe(true);
+      await openJobContainer(withKey, job);
+    });
+
+    it('is not even marked by a worker without the key', async () => {
+      await (await withKey()).create();
+      const before = await names();
+      await expect(open()).rejects.toMatchObject({ code: 'ENCRYPTION_KEY_MISSING' });
+      expect(await names()).toEqual(before);
+    });
+
+    it('is refused also when another worker has made it encrypted meanwhile', async () => {
+      const slow = new GatedContainer(container);
+      const overtake = async () => {
+        await openJobContainer(withKey, job);
+        throw new BackupError('FILE_NOT_FOUND', 'it was not there when it was asked for');
+      };
+      slow.on('readFile', overtake, { match: ({ name }) => name === PROPERTY.encryptionMetadata });
+      await expect(open(job, slow)).rejects.toMatchObject({ code: 'ENCRYPTION_KEY_MISSING' });
+      expect((await metadata()).enabled).toBe(true);
+    });
+
+    it('is not made of one that is plain', async () => {
+      await open();
+      await expect(withKey()).rejects.toMatchObject({ code: 'INVALID_STATE' });
+      expect((await metadata()).enabled).toBe(false);
+    });
   });
 });
