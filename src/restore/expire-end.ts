@@ -7,18 +7,6 @@ import { VERSION_TIME_FOLDER, parseVersionTimeName } from '../format/fdb/version
 import type { BackupContainer } from '../ports/backup-container.js';
 import type { LogFile, VersionRange } from './description.js';
 
-/**
- * `end` lowered to the smallest begin of any log file that reaches across it, until none does: a file is kept or deleted whole, and the others that are needed beside it must stay. (The
- * original spares one such file, and deletes the other tags'.)
- */
-export function lowerToFileBegins(end: Version, files: readonly VersionRange[]): Version {
-  let lowered = end;
-  // Whatever begins later than a file that has lowered the end does not reach across the new one: one pass from the back is enough.
-  const fromTheBack = files.filter((file) => file.begin < end).sort((a, b) => (a.begin > b.begin ? -1 : 1));
-  for (const { begin, end: fileEnd } of fromTheBack) if (begin < lowered && fileEnd > lowered) lowered = begin;
-  return lowered;
-}
-
 /** The first version of which the container holds nothing. An expiry beyond it would condemn what is still to come. */
 export function endOfContent(
   files: readonly VersionRange[],

@@ -69,6 +69,7 @@ export async function findExpiringFiles(
   for (const name of sidecars) await addNamed(named, container, name, MAX_SNAPSHOT_SUMS_BYTES, filesOfSidecar);
   await spareFilesThatStay(named, container, listing, end);
   return {
+    // A file that reaches across the end stays, whole: with several tags there is hardly a version that none of them reaches across.
     logFiles: allLogFiles(listing)
       .filter((file) => file.end <= end)
       .map(take),

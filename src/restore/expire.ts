@@ -11,7 +11,7 @@ import type { BackupContainer } from '../ports/backup-container.js';
 import { listCatalog } from './catalog.js';
 import { describeBackup } from './describe.js';
 import type { BackupDescription, SnapshotDescription } from './description.js';
-import { allLogFiles, endOfContent, lowerToFileBegins, versionAtTime } from './expire-end.js';
+import { allLogFiles, endOfContent, versionAtTime } from './expire-end.js';
 import type { ExpiringFiles } from './expire-files.js';
 import { findExpiringFiles } from './expire-files.js';
 import { advanceLogCache, advanceMark } from './expire-marks.js';
@@ -79,8 +79,7 @@ export async function expireBackup(outer: BackupContainer, options: ExpireOption
   const listing = await listCatalog(container, signal);
   const expired = description.expiredEnd ?? 0n;
   const logFiles = allLogFiles(listing);
-  const wanted = minVersion(before ?? 0n, endOfContent(logFiles, listing.snapshots));
-  const end = maxVersion(lowerToFileBegins(wanted, logFiles), expired);
+  const end = maxVersion(minVersion(before ?? 0n, endOfContent(logFiles, listing.snapshots)), expired);
   const snapshot = end > expired ? chooseSnapshot(description, end, restorableAfter) : undefined;
   if (end > expired && snapshot === undefined && !force) throw refusal(description, end, restorableAfter);
   const files = await findExpiringFiles(container, listing, end, signal);

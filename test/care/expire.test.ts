@@ -4,7 +4,6 @@ import type { MemoryContainer } from '../../src/container/memory-container.js';
 import { BackupError } from '../../src/core/errors.js';
 import { encodeJobMarker, JOB_MARKER_NAME } from '../../src/format/fdb/properties.js';
 import { describeBackup } from '../../src/restore/describe.js';
-import { lowerToFileBegins } from '../../src/restore/expire-end.js';
 import { expireBackup } from '../../src/restore/expire.js';
 import { newContainer, put, putLog } from '../restore/container-builder.js';
 import { SeededRandom, rowsAt } from '../restore/log-model.js';
@@ -34,32 +33,42 @@ async function plainBackup(): Promise<MemoryContainer> {
   return container;
 }
 
+/** Three tags, files of twelve versions each, none of which begins or ends where another tag's does; snapshots at 35 and 52. */
+async function staggeredBackup(): Promise<MemoryContainer> {
+  const container = await newContainer();
+  for (let tag = 0; tag < 3; tag++) {
+    for (let begin = 4n + 4n * BigInt(tag); begin < 90n; begin += 12n)
+      await putLog(container, { begin, end: begin + 12n, tag, totalTags: 3 });
+  }
+  await putSample(container, [], [35n, 35n]);
+  await putSample(container, [], [52n, 52n]);
+  return container;
+}
+
 describe('where an expiry ends', () => {
-  it('is lowered to the smallest begin of any file of any tag that reaches across it, until none does', () => {
-    const files = [
-      { begin: 10n, end: 30n },
-      { begin: 30n, end: 60n },
-      { begin: 20n, end: 35n },
-      { begin: 0n, end: 20n },
-    ];
-    expect(lowerToFileBegins(50n, files)).toBe(0n);
-    expect(lowerToFileBegins(60n, files)).toBe(60n);
-    expect(lowerToFileBegins(50n, files.slice(1, 2))).toBe(30n);
+  it('is where it was asked to, although some file of some tag reaches across every version', async () => {
+    const container = await staggeredBackup();
+    const { max } = (await describeBackup(container)).windows[0]!;
+    const result = await expireBackup(container, { before: 50n });
+    expect(result).toMatchObject({ expiredEnd: 50n, deleted: { snapshots: 1, rangeFiles: 2 } });
+    const { windows, gaps, logBegin } = await describeBackup(container);
+    expect(windows).toEqual([{ min: 52n, max, snapshot: result.snapshot }]);
+    expect(gaps.filter(({ kind }) => kind !== 'end')).toEqual([]);
+    expect(logBegin).toBe(50n);
   });
 
-  it('is the largest version at or below the wanted one that no file reaches across', () => {
-    fc.assert(
-      fc.property(
-        fc.array(fc.tuple(fc.integer({ min: 0, max: 30 }), fc.integer({ min: 1, max: 10 })), { maxLength: 12 }),
-        fc.integer({ min: 0, max: 40 }),
-        (spans, wanted) => {
-          const files = spans.map(([begin, length]) => ({ begin: BigInt(begin), end: BigInt(begin + length) }));
-          let expected = BigInt(wanted);
-          while (files.some(({ begin, end }) => begin < expected && end > expected)) expected--;
-          expect(lowerToFileBegins(BigInt(wanted), files)).toBe(expected);
-        },
-      ),
-    );
+  it('spares every file that reaches across it, and takes them when it has moved on', async () => {
+    const container = await staggeredBackup();
+    const begins = async () =>
+      [...(await contentOf(container)).keys()]
+        .flatMap((name) => /^plogs\/.*log,(\d+),/.exec(name)?.[1] ?? [])
+        .map(Number)
+        .sort((a, b) => a - b);
+    await expireBackup(container, { before: 50n });
+    expect((await begins()).slice(0, 4)).toEqual([40, 44, 48, 52]);
+    await putSample(container, [], [70n, 70n]);
+    await expireBackup(container, { before: 60n });
+    expect((await begins()).slice(0, 4)).toEqual([52, 56, 60, 64]);
   });
 });
 
@@ -70,13 +79,13 @@ describe('expireBackup', () => {
     await put(container, 'properties/log_end_version', '100');
     const result = await expireBackup(container, { before: 52n });
     expect(result).toMatchObject({
-      expiredEnd: 50n,
+      expiredEnd: 52n,
       dryRun: false,
       deleted: { logFiles: 4, snapshots: 1, rangeFiles: 2 },
     });
-    expect(await text(container, 'properties/expired_end_version')).toBe('50');
-    expect(await text(container, 'properties/unreliable_end_version')).toBe('50');
-    expect(await text(container, 'properties/log_begin_version')).toBe('50');
+    expect(await text(container, 'properties/expired_end_version')).toBe('52');
+    expect(await text(container, 'properties/unreliable_end_version')).toBe('52');
+    expect(await text(container, 'properties/log_begin_version')).toBe('52');
     const names = [...(await contentOf(container)).keys()];
     expect(names.filter((name) => name.startsWith('plogs/'))).toHaveLength(5);
     expect(names.filter((name) => name.startsWith('snapshots/'))).toHaveLength(1);
@@ -150,8 +159,8 @@ describe('expireBackup', () => {
     for (const [version, time] of times)
       await put(container, `properties/tidemark_times/${String(version).padStart(19, '0')},${time}`, '');
     expect((await expireBackup(container, { before: new Date(999) })).expiredEnd).toBe(0n);
-    expect((await expireBackup(container, { before: new Date(1999) })).expiredEnd).toBe(30n);
-    expect((await expireBackup(container, { before: new Date(2000) })).expiredEnd).toBe(50n);
+    expect((await expireBackup(container, { before: new Date(1999) })).expiredEnd).toBe(31n);
+    expect((await expireBackup(container, { before: new Date(2000) })).expiredEnd).toBe(51n);
     const left = [...(await contentOf(container)).keys()].filter((name) => name.includes('tidemark_times'));
     expect(left).toHaveLength(2);
   });
@@ -190,13 +199,13 @@ describe('expireBackup', () => {
     const younger = 'kvranges/snapshot.000000000000000070/0/range,70,ab,1048576';
     const part = `properties/tidemark_snapshot_part,12,${'1'.repeat(32)},5`;
     for (const name of [orphan, younger, part]) await put(container, name, 'x');
-    // [52, 54] begins below 53, but 53 is inside of a file: the end is 50 and the snapshot stays. 60 is an end of files.
-    expect((await expireBackup(container, { before: 53n })).deleted).toMatchObject({
+    expect((await expireBackup(container, { before: 52n })).deleted).toMatchObject({
       snapshots: 1,
       rangeFiles: 3,
       others: 1,
     });
-    expect((await expireBackup(container, { before: 60n })).deleted).toMatchObject({ snapshots: 1, rangeFiles: 2 });
+    // [52, 54] begins below 53: its file of version 54 goes with it.
+    expect((await expireBackup(container, { before: 53n })).deleted).toMatchObject({ snapshots: 1, rangeFiles: 2 });
     expect([...(await contentOf(container)).keys()]).toContain(younger);
   });
 
@@ -222,7 +231,7 @@ describe('expireBackup', () => {
       expireBackup(container, { before: 52n, signal: controller.signal, concurrency: 1, onProgress }),
     ).rejects.toThrow('enough');
     expect(await text(container, 'properties/expired_end_version')).toBe('missing');
-    expect((await expireBackup(container, { before: 52n })).expiredEnd).toBe(50n);
+    expect((await expireBackup(container, { before: 52n })).expiredEnd).toBe(52n);
   });
 });
 
