@@ -102,11 +102,11 @@ describe('SimProcess', () => {
 
   it('fails calls before or after their effect', async () => {
     let effects = 0;
-    const before = makeWorld(1, { failBefore: { log: 1, store: 0, container: 0 } });
+    const before = makeWorld(1, { failBefore: { log: 1, store: 0, container: 0, source: 0 } });
     const first = new SimProcess(before, 'p').call('log', 'call', () => effects++, failure).catch(() => 'failed');
     await runAll(before);
     expect([await first, effects]).toEqual(['failed', 0]);
-    const after = makeWorld(1, { failAfter: { log: 1, store: 0, container: 0 } });
+    const after = makeWorld(1, { failAfter: { log: 1, store: 0, container: 0, source: 0 } });
     const second = new SimProcess(after, 'p').call('log', 'call', () => effects++, failure).catch(() => 'failed');
     await runAll(after);
     expect([await second, effects]).toEqual(['failed', 1]);

@@ -53,8 +53,8 @@ describe('SimContainers', () => {
     let failed = 0;
     for (let seed = 0; seed < 60; seed++) {
       const parts = makeContainer(seed, {
-        failAfter: { log: 0, store: 0, container: 0.3 },
-        failBefore: { log: 0, store: 0, container: 0.1 },
+        failAfter: { log: 0, store: 0, container: 0.3, source: 0 },
+        failBefore: { log: 0, store: 0, container: 0.1, source: 0 },
       });
       const work = writeOne(parts).catch(() => failed++);
       await runAll(parts.world);

@@ -29,7 +29,7 @@ describe('leases of SimStore', () => {
   for (const { name, run } of progressStoreSuite(openLeases)) if (/leases?\b/.test(name)) it(name, run);
 
   it('may be acquired without the answer arriving: then the lease ends by its time', async () => {
-    const { world, client } = makeStore(3, { failAfter: { log: 0, store: 1, container: 0 } });
+    const { world, client } = makeStore(3, { failAfter: { log: 0, store: 1, container: 0, source: 0 } });
     const [a, b] = [client('a'), client('b')];
     const request = { key: 'lease/x', value: utf8('a'), ttl: 5000 };
     const lost = expect(a.acquireLease(request)).rejects.toMatchObject({ code: 'STORE_UNAVAILABLE' });
@@ -98,7 +98,7 @@ describe('SimStore', () => {
     let runs = 0;
     let unknown = 0;
     for (let seed = 0; seed < 40; seed++) {
-      const { world, store, client } = makeStore(seed, { failAfter: { log: 0, store: 0.5, container: 0 } });
+      const { world, store, client } = makeStore(seed, { failAfter: { log: 0, store: 0.5, container: 0, source: 0 } });
       const work = client('p')
         .transact(async (tx) => {
           runs++;

@@ -11,8 +11,8 @@ import { SimTrace } from '../../src/testing/simulation/trace.js';
 const NONE: FaultRates = {
   slow: 0,
   slowCallMs: 0,
-  failBefore: { log: 0, store: 0, container: 0 },
-  failAfter: { log: 0, store: 0, container: 0 },
+  failBefore: { log: 0, store: 0, container: 0, source: 0 },
+  failAfter: { log: 0, store: 0, container: 0, source: 0 },
   kill: 0,
   freeze: 0,
   watchEarly: 0,

@@ -2,14 +2,21 @@
 
 import { toHex } from '../../core/bytes.js';
 import type { Clock } from '../../core/clock.js';
+import type { KeyRange } from '../../core/key-range.js';
+import { NORMAL_KEYS, coalesceRanges, intersectRanges } from '../../core/key-range.js';
 import { BackupError } from '../../core/errors.js';
 import type { Version } from '../../core/version.js';
 import type { JobRecord } from '../../job/records.js';
-import type { BackupDescription } from '../../restore/description.js';
+import type { RestoreTarget } from '../../ports/restore-target.js';
+import type { BackupDescription, RestorableWindow } from '../../restore/description.js';
 import { describeBackup } from '../../restore/describe.js';
+import type { RestoreOptions, RestoreResult } from '../../restore/restore.js';
 import { restore } from '../../restore/restore.js';
 import type { SimCluster } from './cluster.js';
+import type { MemoryRestoreTargetOptions } from '../memory-restore-target.js';
 import { MemoryRestoreTarget } from '../memory-restore-target.js';
+import type { SimRandom } from './random.js';
+import { drawRanges } from './sim-operator.js';
 import { describeError } from './trace.js';
 
 /** The oracle looks while the world stands still. */
@@ -19,6 +26,9 @@ const standstill: Clock = {
   sleep: () => Promise.resolve(),
   yieldToHost: () => Promise.resolve(),
 };
+
+/** Windows of a container that are tried at a time. */
+const MAX_WINDOWS = 4;
 
 /** `atRest`: everything that is committed must be there by now. */
 export async function checkContainers(cluster: SimCluster, atRest: boolean): Promise<void> {
@@ -73,50 +83,101 @@ function checkReach(
 async function checkRestores(cluster: SimCluster, job: JobRecord, description: BackupDescription): Promise<void> {
   const { random } = cluster.world;
   const { windows } = description;
-  for (const { min, max } of windows) {
+  for (const window of random.shuffle(windows).slice(0, MAX_WINDOWS)) {
+    const { min, max } = window;
     const inside = cluster.history.versions(min, max + 1n);
-    const tries = new Set<Version>([max, ...(inside.length === 0 ? [] : [random.pick(inside)])]);
-    for (const version of tries) await checkRestore(cluster, job, version);
+    const tries = new Set<Version>([random.pick([min, max]), ...(inside.length === 0 ? [] : [random.pick(inside)])]);
+    for (const version of tries) await checkRestore(cluster, job, version, window);
   }
   const last = windows.at(-1);
   if (last !== undefined && random.chance(0.1)) await checkRefusal(cluster, job, last.max + 1n);
 }
 
-async function checkRestore(cluster: SimCluster, job: JobRecord, version: Version): Promise<void> {
+async function checkRestore(
+  cluster: SimCluster,
+  job: JobRecord,
+  version: Version,
+  window: RestorableWindow,
+): Promise<void> {
   const { history, containers, verdict, hits, world } = cluster;
-  const target = new MemoryRestoreTarget();
-  const applyBytes = world.random.pick([1, 200, 1 << 20]);
-  const container = containers.reader(job.url);
-  await restore({
-    container,
-    target,
+  const { random } = world;
+  const faults = { left: random.chance(0.3) ? random.int(1, 3) : 0 };
+  const memory = new MemoryRestoreTarget(failingTarget(random, faults));
+  const ranges = random.chance(0.2) ? partOf(cluster, job) : undefined;
+  const options: RestoreOptions = {
+    container: containers.reader(job.url),
+    target: random.chance(0.5) ? memory : withoutShards(memory),
+    shards: random.int(1, 4),
     version,
-    baseline: 'empty',
+    ...(window.snapshot === undefined ? { baseline: 'empty' } : {}),
+    ...(ranges === undefined ? {} : { ranges }),
     clock: standstill,
-    applyBytes,
-    readBytes: world.random.pick([100, 1 << 20]),
-  });
-  const expected = history.rowsAt(version, job.ranges);
-  const rows = new Map([...target.rows()].map(({ key, value }) => [toHex(key), toHex(value)]));
+    applyBytes: random.pick([1, 200, 1 << 20]),
+    readBytes: random.pick([100, 1 << 20]),
+  };
+  let result: RestoreResult | undefined;
+  while (result === undefined) {
+    try {
+      result = await restore(options);
+    } catch (error) {
+      if (!(error instanceof TargetFault)) throw error;
+      hits.add('oracle: restore goes on');
+    }
+  }
+  const expected = history.rowsAt(version, ranges ?? job.ranges);
+  const rows = new Map([...memory.rows()].map(({ key, value }) => [toHex(key), toHex(value)]));
   const difference = differenceOf(rows, expected);
-  hits.add('oracle: restored');
+  hits.add(result.snapshot === undefined ? 'oracle: restored' : 'oracle: restored from a snapshot');
   verdict.expect(
     version <= history.committed,
     'only committed versions are restorable',
     () => `job ${job.uid}: ${version} is not committed`,
   );
-  verdict.expect(difference === undefined, 'a restore is exact', () => `job ${job.uid} at ${version}: ${difference}`);
+  verdict.expect(
+    difference === undefined,
+    'a restore is exact',
+    () => `job ${job.uid} at ${version} from ${result.snapshot ?? 'the log alone'}: ${difference}`,
+  );
 }
 
 async function checkRefusal(cluster: SimCluster, job: JobRecord, version: Version): Promise<void> {
   try {
     const container = cluster.containers.reader(job.url);
-    await restore({ container, target: new MemoryRestoreTarget(), version, baseline: 'empty', clock: standstill });
+    await restore({ container, target: new MemoryRestoreTarget(), version, clock: standstill });
     cluster.verdict.fail('what is not restorable is refused', `job ${job.uid}: ${version} was restored`);
   } catch (error) {
     if (!BackupError.is(error, 'NOT_RESTORABLE')) throw error;
     cluster.hits.add('oracle: restore refused');
   }
+}
+
+class TargetFault extends Error {}
+
+/** Applies fail before or after they take effect, `faults.left` times. */
+function failingTarget(random: SimRandom, faults: { left: number }): MemoryRestoreTargetOptions {
+  const strike = () => {
+    if (faults.left === 0 || !random.chance(0.3)) return;
+    faults.left--;
+    throw new TargetFault('the simulated target fails');
+  };
+  return { beforeApply: strike, afterApply: strike };
+}
+
+function withoutShards(target: MemoryRestoreTarget): RestoreTarget {
+  return {
+    read: (keys) => target.read(keys),
+    apply: (operations, checkpoint) => target.apply(operations, checkpoint),
+    checkpoint: () => target.checkpoint(),
+    isEmpty: (range) => target.isEmpty(range),
+  };
+}
+
+/** Some keys of the job; undefined: none were hit. */
+function partOf(cluster: SimCluster, job: JobRecord): KeyRange[] | undefined {
+  const own = job.ranges.length === 0 ? [NORMAL_KEYS] : job.ranges;
+  const parts = drawRanges(cluster).flatMap((range) => own.map((other) => intersectRanges(range, other)));
+  const inside = coalesceRanges(parts.filter((part) => part !== undefined));
+  return inside.length === 0 ? undefined : inside;
 }
 
 function differenceOf(actual: ReadonlyMap<string, string>, expected: ReadonlyMap<string, string>): string | undefined {

@@ -19,6 +19,7 @@ import { SimRandom } from './random.js';
 import { SimScheduler } from './scheduler.js';
 import { SimContainers } from './sim-container.js';
 import { SimLog } from './sim-log.js';
+import { SimRanges } from './sim-ranges.js';
 import { SimStore } from './sim-store.js';
 import { SimTrace } from './trace.js';
 import { SimVerdict } from './verdict.js';
@@ -35,6 +36,7 @@ export class SimCluster implements StoreCheckParts {
   readonly log: SimLog;
   readonly store: SimStore;
   readonly containers: SimContainers;
+  readonly ranges: SimRanges;
   readonly jobs: JobBook;
   readonly coverage = new SimCoverage();
   readonly verdict: SimVerdict;
@@ -59,6 +61,7 @@ export class SimCluster implements StoreCheckParts {
       begin: this.firstVersion,
       totalTags: random.int(1, 4),
     });
+    this.ranges = new SimRanges(this);
     checkFiles(this);
     checkStore(this);
     checkPops(this);

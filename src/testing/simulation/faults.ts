@@ -5,7 +5,7 @@ import type { SimHits } from './hits.js';
 import type { SimRandom } from './random.js';
 
 /** What a call to the outside world is made to. */
-export type CallKind = 'log' | 'store' | 'container';
+export type CallKind = 'log' | 'store' | 'container' | 'source';
 
 /** Probabilities per call, unless said otherwise. */
 export interface FaultRates {
@@ -39,8 +39,8 @@ export interface FaultRates {
 const CALM: FaultRates = {
   slow: 0,
   slowCallMs: 0,
-  failBefore: { log: 0, store: 0, container: 0 },
-  failAfter: { log: 0, store: 0, container: 0 },
+  failBefore: { log: 0, store: 0, container: 0, source: 0 },
+  failAfter: { log: 0, store: 0, container: 0, source: 0 },
   kill: 0,
   freeze: 0,
   watchEarly: 0,
@@ -57,8 +57,8 @@ export function drawFaultRates(random: SimRandom): FaultRates {
   return {
     slow: maybe(0.12),
     slowCallMs: random.between(30, 400),
-    failBefore: { log: maybe(0.08), store: maybe(0.08), container: maybe(0.12) },
-    failAfter: { log: maybe(0.05), store: maybe(0.12), container: maybe(0.08) },
+    failBefore: { log: maybe(0.08), store: maybe(0.08), container: maybe(0.12), source: maybe(0.08) },
+    failAfter: { log: maybe(0.05), store: maybe(0.12), container: maybe(0.08), source: maybe(0.05) },
     kill: maybe(0.012),
     freeze: maybe(0.008),
     watchEarly: maybe(0.2),

@@ -23,10 +23,15 @@ export interface SimProcessOptions {
   readonly immortal?: boolean;
   /** Milliseconds by which its clock differs from the others'. Default 0. */
   readonly clockSkew?: number;
+  /** Milliseconds by which its wall clock is ahead. Default: as the other one. */
+  readonly wallSkew?: number;
 }
 
 /** Longer than any delay or timeout of the workers under test. */
 const FREEZE_MS = { least: 800, most: 3000 };
+
+/** Less could be too little to move the clock at all, in floating point; real timers are coarser by far. */
+const SHORTEST_SLEEP_MS = 1e-6;
 
 /** ms since 1970 at the beginning of every simulation. */
 const WALL_TIME_AT_START = Date.UTC(2026, 0, 1);
@@ -47,9 +52,10 @@ export class SimProcess {
     this.name = name;
     this.#immortal = options.immortal ?? false;
     const skew = options.clockSkew ?? 0;
+    const wallSkew = options.wallSkew ?? skew;
     this.clock = {
       now: () => world.scheduler.now + skew,
-      wallTime: () => WALL_TIME_AT_START + world.scheduler.now + skew,
+      wallTime: () => WALL_TIME_AT_START + world.scheduler.now + wallSkew,
       sleep: (ms, signal) => this.#sleep(ms, signal),
       yieldToHost: () => this.#sleep(0),
     };
@@ -170,7 +176,7 @@ export class SimProcess {
         reject(signal.reason as Error);
         return;
       }
-      const event = this.world.scheduler.schedule(ms, () => {
+      const event = this.world.scheduler.schedule(ms > 0 ? Math.max(ms, SHORTEST_SLEEP_MS) : ms, () => {
         this.deliver(0, () => {
           signal?.removeEventListener('abort', onAbort);
           resolve();

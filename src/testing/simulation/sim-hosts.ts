@@ -7,6 +7,8 @@ import type { SimCluster } from './cluster.js';
 import type { SimFleet, SimKnobs } from './fleet.js';
 import { listenToWorker } from './fleet.js';
 import { SimProcess } from './process.js';
+import type { SnapshotRunKnobs } from './snapshot-runs.js';
+import { runSimSnapshots } from './snapshot-runs.js';
 import { describeError } from './trace.js';
 
 interface SimHost {
@@ -23,14 +25,16 @@ const LOOK_INTERVAL_MS = 150;
 export class SimHosts implements SimFleet {
   readonly #cluster: SimCluster;
   readonly #knobs: SimKnobs;
+  readonly #snapshotKnobs: SnapshotRunKnobs;
   /** Parts into which the tags are divided. */
   readonly #shares: number;
   readonly #hosts: SimHost[] = [];
   #isStopped = false;
 
-  constructor(cluster: SimCluster, knobs: SimKnobs) {
+  constructor(cluster: SimCluster, knobs: SimKnobs, snapshotKnobs: SnapshotRunKnobs) {
     this.#cluster = cluster;
     this.#knobs = knobs;
+    this.#snapshotKnobs = snapshotKnobs;
     this.#shares = cluster.world.random.int(1, 3);
   }
 
@@ -87,6 +91,7 @@ export class SimHosts implements SimFleet {
     const { world, log, store, hits, verdict } = this.#cluster;
     const process = new SimProcess(world, `host${share}#${this.#hosts.length}`, {
       clockSkew: world.random.int(0, 1_000_000),
+      wallSkew: world.random.int(0, 200),
     });
     const stop = new AbortController();
     const buffers = new SimBuffers();
@@ -94,7 +99,8 @@ export class SimHosts implements SimFleet {
     this.#hosts.push(host);
     process.onDeath(() => this.#replace(share));
     process.note('STARTS');
-    recruit({
+    const snapshots = runSimSnapshots(this.#cluster, process, this.#snapshotKnobs, {}, stop.signal);
+    const workers = recruit({
       ...this.#knobs,
       logSource: log.client(process, buffers),
       progressStore: store.client(process),
@@ -115,11 +121,11 @@ export class SimHosts implements SimFleet {
           'a worker fails only when it must',
           `${process.name}, epoch ${backupEpoch}, tag ${tag}: ${describeError(error)}`,
         ),
-    })
+    }).catch((error: unknown) =>
+      verdict.fail('a host fails only when it must', `${process.name}: ${describeError(error)}`),
+    );
+    Promise.all([workers, snapshots])
       .then(() => process.note('ENDS'))
-      .catch((error: unknown) =>
-        verdict.fail('a host fails only when it must', `${process.name}: ${describeError(error)}`),
-      )
       .finally(() => {
         host.hasEnded = true;
         this.#replace(share);

@@ -17,6 +17,7 @@ export interface SimJobPlan {
   readonly ranges: readonly KeyRange[];
   readonly startVersion: Version;
   readonly logOnly: boolean;
+  readonly snapshotInterval: number | undefined;
   /** Virtual ms. */
   readonly submitAt: number;
   readonly end: 'never' | 'discontinue' | 'abort';
@@ -88,10 +89,11 @@ export class SimOperator {
     this.#waiting.add(plan.uid);
     this.#submitted.add(plan.uid);
     hits.add('operator: submit');
-    const { uid, url, ranges, startVersion, logOnly } = plan;
+    const { uid, url, ranges, startVersion, logOnly, snapshotInterval } = plan;
+    const interval = snapshotInterval === undefined ? {} : { snapshotInterval };
     this.#act(`submit ${uid}`, async (operator, process) => {
       try {
-        const result = await operator.submit({ uid, url, ranges, startVersion, logOnly, firstVersion });
+        const result = await operator.submit({ uid, url, ranges, startVersion, logOnly, firstVersion, ...interval });
         process.note(`job ${uid} is complete from ${result.completeFrom}`);
         const recorded = this.#cluster.jobs.byUid(uid)?.completeFrom;
         verdict.expect(

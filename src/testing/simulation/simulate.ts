@@ -6,7 +6,6 @@ import { NOOP_PREFIX, PAUSED_KEY, progressKey, noopKey } from '../../job/keys.js
 import { decodeProgress, decodeVersion } from '../../job/records.js';
 import type { SimFleet, SimKnobs } from './fleet.js';
 import { SimHosts } from './sim-hosts.js';
-import type { WorkerRules } from '../../worker/rules.js';
 import { checkContainers } from './check-containers.js';
 import { activeJobs } from './check-store.js';
 import { SimCluster } from './cluster.js';
@@ -14,6 +13,8 @@ import { SimDatabase } from './sim-database.js';
 import type { SimJobPlan } from './sim-operator.js';
 import { SimOperator, drawRanges } from './sim-operator.js';
 import { SimRecruiter } from './sim-recruiter.js';
+import type { SimRules } from './planted-bugs.js';
+import { SimSnapshotters, drawSnapshotKnobs } from './snapshot-runs.js';
 import type { SimViolation } from './verdict.js';
 
 export interface SimulateOptions {
@@ -21,7 +22,7 @@ export interface SimulateOptions {
   /** Keep a readable trace. Costs time. Default false. */
   readonly trace?: boolean;
   /** Planted bugs; see PLANTED_BUGS. */
-  readonly rules?: Partial<WorkerRules>;
+  readonly rules?: SimRules;
 }
 
 export interface SimulationResult {
@@ -53,11 +54,14 @@ class Simulation {
   readonly #cluster: SimCluster;
   readonly #database: SimDatabase;
   readonly #fleet: SimFleet;
+  readonly #snapshotters: SimSnapshotters;
+  /** Processes that take snapshots and nothing else. */
+  readonly #snapshotterCount: number;
   readonly #operator: SimOperator;
   /** Virtual ms at which the faults stop. */
   readonly #calmAt: number;
 
-  constructor({ seed, trace, rules }: SimulateOptions) {
+  constructor({ seed, trace, rules = {} }: SimulateOptions) {
     this.#seed = seed;
     this.#cluster = new SimCluster(seed, trace ?? false);
     const { random } = this.#cluster.world;
@@ -65,8 +69,13 @@ class Simulation {
     this.#database = new SimDatabase(this.#cluster);
     const knobs = this.#drawKnobs();
     // The library's recruit loop knows no planted bugs.
-    const hasHosts = random.chance(0.2) && rules === undefined;
-    this.#fleet = hasHosts ? new SimHosts(this.#cluster, knobs) : new SimRecruiter(this.#cluster, knobs, rules ?? {});
+    const hasHosts = random.chance(0.2) && Object.keys(rules).length === 0;
+    const snapshotKnobs = drawSnapshotKnobs(random);
+    this.#fleet = hasHosts
+      ? new SimHosts(this.#cluster, knobs, snapshotKnobs)
+      : new SimRecruiter(this.#cluster, knobs, rules.worker ?? {});
+    this.#snapshotters = new SimSnapshotters(this.#cluster, snapshotKnobs, rules.snapshots ?? {});
+    this.#snapshotterCount = hasHosts ? 0 : random.int(1, 3);
     this.#operator = new SimOperator(this.#cluster);
   }
 
@@ -89,6 +98,8 @@ class Simulation {
     this.#planMishaps();
     this.#provoke();
     this.#database.start();
+    this.#cluster.ranges.start();
+    this.#snapshotters.start(this.#snapshotterCount);
     await scheduler.run(hasFailed, this.#calmAt);
     if (hasFailed()) return;
     await checkContainers(this.#cluster, false);
@@ -97,10 +108,10 @@ class Simulation {
     if (hasFailed()) return;
     await checkContainers(this.#cluster, true);
     this.#fleet.stop();
-    await scheduler.run(() => hasFailed() || this.#fleet.running.length === 0, scheduler.now + STOP_MS);
-    this.#cluster.verdict.expect(this.#fleet.running.length === 0, 'workers heed their signal', () =>
-      this.#fleet.running.join(', '),
-    );
+    this.#snapshotters.stop();
+    const running = () => [...this.#fleet.running, ...this.#snapshotters.running];
+    await scheduler.run(() => hasFailed() || running().length === 0, scheduler.now + STOP_MS);
+    this.#cluster.verdict.expect(running().length === 0, 'workers heed their signal', () => running().join(', '));
   }
 
   result(): SimulationResult {
@@ -172,12 +183,14 @@ class Simulation {
     const { random } = world;
     const submitAt = isFirst ? random.between(0, 20) : random.between(0, this.#calmAt);
     const later: Version = firstVersion + BigInt(random.int(0, 2_000));
+    const logOnly = random.chance(isFirst ? 0.6 : 0.2);
     return {
       uid: `job${index}`,
       url: `sim://job${index}`,
       ranges: drawRanges(this.#cluster),
       startVersion: isFirst ? random.pick([0n, firstVersion]) : random.pick([0n, 0n, later]),
-      logOnly: isFirst || random.chance(0.3),
+      logOnly,
+      snapshotInterval: logOnly || random.chance(0.15) ? undefined : random.pick([150, 600, 60_000]),
       submitAt,
       end: random.pick(['never', 'never', 'never', 'discontinue', 'discontinue', 'abort']),
       endAt: random.between(submitAt, this.#calmAt),
