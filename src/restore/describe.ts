@@ -6,12 +6,8 @@
 import { abortable } from '../core/abort.js';
 import type { Clock } from '../core/clock.js';
 import { systemClock } from '../core/clock.js';
-import { BackupError } from '../core/errors.js';
-import type { KeyRange } from '../core/key-range.js';
-import { NORMAL_KEYS } from '../core/key-range.js';
 import type { Version } from '../core/version.js';
 import { maxVersion } from '../core/version.js';
-import type { JobMarker } from '../format/fdb/properties.js';
 import { MUTATION_LOG_TYPE } from '../format/fdb/properties.js';
 import type { BackupContainer } from '../ports/backup-container.js';
 import type { CatalogListing, ContainerProperties } from './catalog.js';
@@ -26,6 +22,7 @@ import type {
 } from './description.js';
 import type { LogCoverage } from './log-coverage.js';
 import { analyzeLogs, compareVersions, whyNotFromEmpty } from './log-coverage.js';
+import { rangesOfJob, unreadable } from './readable.js';
 import { describeSnapshots } from './snapshots.js';
 import { verifyLogFiles } from './verify-log-files.js';
 import { rangeHolding } from './version-ranges.js';
@@ -114,11 +111,6 @@ async function describe(container: BackupContainer, options: DescribeOptions): P
   };
 }
 
-/** What a job backs up; undefined if no job is known. */
-export function rangesOfJob(job: JobMarker | undefined): readonly KeyRange[] | undefined {
-  return job?.ranges.length === 0 ? [NORMAL_KEYS] : job?.ranges;
-}
-
 function laterOf(a: Version | undefined, b: Version | undefined): Version | undefined {
   return a === undefined ? b : b === undefined ? a : maxVersion(a, b);
 }
@@ -133,13 +125,6 @@ function findUnsupported(listing: CatalogListing, encrypted: boolean): string | 
   if (logType(listing) === 'range-partitioned')
     return 'the container holds range-partitioned logs, which this release does not read';
   return undefined;
-}
-
-/** What to throw where the content is needed. */
-export function unreadable(url: string, encrypted: boolean, reason: string): BackupError {
-  return new BackupError(encrypted ? 'ENCRYPTION_KEY_MISSING' : 'UNSUPPORTED_FORMAT', `${url}: ${reason}`, {
-    container: url,
-  });
 }
 
 /** What the container says of itself against what its files show. */

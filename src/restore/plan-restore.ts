@@ -7,7 +7,7 @@ import type { Version } from '../core/version.js';
 import { maxVersion, minVersion } from '../core/version.js';
 import type { BackupContainer } from '../ports/backup-container.js';
 import { listRangeFiles } from './catalog.js';
-import { unreadable } from './describe.js';
+import { unreadable } from './readable.js';
 import type { BackupDescription, LogFile, LogStretch, TagLog, VersionRange } from './description.js';
 import { RangeFilter } from './range-filter.js';
 import { rangeOfFile } from './row-files.js';

@@ -5,7 +5,7 @@ import type { KeyRange } from '../core/key-range.js';
 import { coalesceRanges, formatRange } from '../core/key-range.js';
 import type { Version } from '../core/version.js';
 import { logRouterTag, maxVersion, minVersion } from '../core/version.js';
-import { rangesOfJob } from './describe.js';
+import { rangesOfJob } from './readable.js';
 import type { BackupDescription, LogGap, RestorableWindow, SnapshotDescription } from './description.js';
 import { compareVersions, whyNotFromEmpty } from './log-coverage.js';
 import { intersectRangeSets, subtractRangeSets } from './range-filter.js';
