@@ -36,6 +36,7 @@ export type {
   SnapshotProgress,
   TakeSnapshotOptions,
 } from './snapshot/snapshot-options.js';
+export { isTransient, type RetryPolicy } from './snapshot/backoff.js';
 export { SnapshotVersions, type VersionHold, type VersionsOptions } from './snapshot/versions.js';
 export * from './snapshot/abandoned.js';
 export type { HalfSnapshot } from './snapshot/half-snapshot.js';
@@ -60,6 +61,7 @@ export * from './schedule/backup-settings.js';
 export * from './job/operator.js';
 export * from './job/plan.js';
 export { announceEpoch, planFromStore, readDone } from './job/recruiter-transactions.js';
+export type { SnapshotFailure, SnapshotSummary } from './job/snapshot-record.js';
 export type { EpochRecord, JobFailure, JobState } from './job/records.js';
 export type { TagOfEpoch } from './job/store-access.js';
 
@@ -82,6 +84,7 @@ export { decodeLogFile, type DecodedLogFile, type DecodedRecord } from './format
 export type * from './restore/description.js';
 export * from './restore/describe.js';
 export * from './restore/restore-set.js';
+export { versionAt } from './restore/wanted-version.js';
 export * from './restore/log-merge.js';
 export * from './restore/restore.js';
 export { listCatalog, type CatalogListing, type ContainerProperties, type SnapshotFile } from './restore/catalog.js';

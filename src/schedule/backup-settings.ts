@@ -6,9 +6,9 @@ import { BackupError } from '../core/errors.js';
 import { checkWholeNumber } from './check-option.js';
 
 export interface BackupSettings {
-  /** Scan workers: regions that are scanned at a time. Default: half of the machine's cores, from 1 to 8. */
+  /** Scan workers: regions that are scanned at a time. Tasks, not threads: they wait for the database most of the time. Default 4. */
   readonly numThreads: number;
-  /** Regions that a scan worker takes at once. Default 8. */
+  /** Regions that a scan worker takes at once. Small neighbours among them share a file. Default 8. */
   readonly batchSize: number;
   /** Lets a SoftLimitKeeper lower the number of scan workers while the machine or the host is busy. Default false. */
   readonly enableAutoTune: boolean;
@@ -20,7 +20,7 @@ export interface BackupSettings {
   readonly ioThreadSize: number;
 }
 
-/** A worker here is a task, not a thread: more than the machine has cores are allowed, and this many can do no good. */
+/** More can do no good. */
 const MAX_WORKERS = 1024;
 
 /** The settings, with defaults for what is left out. INVALID_OPTION names the one that is wrong. `cores`: of the machine. */
@@ -35,7 +35,7 @@ export function backupSettings(
   const number = (name: keyof Omit<BackupSettings, 'enableAutoTune'>, fallback: number, least: number, most: number) =>
     checkWholeNumber(name, settings[name] ?? fallback, least, most);
   return {
-    numThreads: number('numThreads', Math.min(Math.max(Math.floor(cores / 2), 1), 8), 1, MAX_WORKERS),
+    numThreads: number('numThreads', 4, 1, MAX_WORKERS),
     batchSize: number('batchSize', 8, 1, 65_536),
     enableAutoTune,
     autoTuneRemainThreads: number('autoTuneRemainThreads', Math.round(cores / 5), 0, 65_536),

