@@ -9,6 +9,7 @@ import type { BackupContainer } from '../ports/backup-container.js';
 import { listRangeFiles } from './catalog.js';
 import { unreadable } from './readable.js';
 import type { BackupDescription, LogFile, LogStretch, TagLog, VersionRange } from './description.js';
+import { refuseEmptiedFiles } from './emptied-files.js';
 import { RangeFilter } from './range-filter.js';
 import { rangeOfFile } from './row-files.js';
 import type { LogPiece, RestoreSet, RowPiece, TagPieces } from './restore-pieces.js';
@@ -23,13 +24,27 @@ export function findReadableStarts(description: BackupDescription, options: Star
   return findStarts(description, options);
 }
 
-/** The plan from the first of `starts` that serves. */
+type PlanOptions = StartOptions & { readonly signal?: AbortSignal | undefined };
+
+/** The plan from the first of `starts` that serves. CHECKSUM_MISMATCH for a log file that has lost all its bytes: no restore would read it, and so come upon that. */
 export async function planVersion(
   container: BackupContainer,
   description: BackupDescription,
   starts: readonly RestoreStart[],
   version: Version,
-  options: StartOptions & { readonly signal?: AbortSignal | undefined },
+  options: PlanOptions,
+): Promise<RestoreSet> {
+  const set = await planFrom(container, description, starts, version, options);
+  await refuseEmptiedFiles(container, set.tags, options.signal);
+  return set;
+}
+
+async function planFrom(
+  container: BackupContainer,
+  description: BackupDescription,
+  starts: readonly RestoreStart[],
+  version: Version,
+  options: PlanOptions,
 ): Promise<RestoreSet> {
   let passedOver: string | undefined;
   for (const { snapshot, ranges, min, max } of starts) {

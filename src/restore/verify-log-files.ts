@@ -48,15 +48,21 @@ async function verifyLogFile(
   slices: TimeSlices,
   signal: AbortSignal | undefined,
 ): Promise<void> {
-  const { problems } = await scanFile({
-    container,
-    file,
-    decoder: logDecoder(file, slices),
-    recorded: await new SumsReader(container, signal).forFile(file.name),
-    signal,
-    onBytes: () => undefined,
-  });
+  const recorded = await new SumsReader(container, signal).forFile(file.name);
+  const decoder = logDecoder(file, slices);
+  const { problems } = await scanFile({ container, file, decoder, recorded, signal, onBytes: () => undefined });
   const [problem] = problems;
   if (problem !== undefined)
     throw new BackupError(problem.code, problem.message, { file: file.name, offset: problem.offset });
+  // Cut between two records, or to nothing: every byte that is left is sound.
+  if (recorded !== undefined && recorded.size !== file.size) {
+    throw new BackupError(
+      'CHECKSUM_MISMATCH',
+      `${file.name} has ${file.size} bytes, and ${recorded.size} were written`,
+      {
+        file: file.name,
+        offset: Math.min(recorded.size, file.size),
+      },
+    );
+  }
 }
