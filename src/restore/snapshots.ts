@@ -11,6 +11,7 @@ import type { DescriptionProblem, SnapshotDescription, VersionRange } from './de
 import { compareVersions } from './log-coverage.js';
 import { subtractRangeSets } from './range-filter.js';
 import { readSnapshotFiles } from './snapshot-files.js';
+import { isDamage } from './verify-read.js';
 import { rangeHolding } from './version-ranges.js';
 
 export interface SnapshotFindings {
@@ -74,8 +75,8 @@ async function inspect(
     if (files.length === 0) return { files: 0, ranges, damage: 'its manifest names no range file' };
     return { files: files.length, ranges, damage: undefined };
   } catch (error) {
-    if (BackupError.is(error, 'CORRUPT_FILE') || BackupError.is(error, 'FILE_NOT_FOUND'))
-      return { ...UNREAD, damage: error.message };
+    // Of an encrypted container too: one manifest that cannot be decrypted must not hide the others.
+    if (isDamage(error) || BackupError.is(error, 'FILE_NOT_FOUND')) return { ...UNREAD, damage: error.message };
     throw error;
   }
 }
