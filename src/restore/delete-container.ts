@@ -58,7 +58,8 @@ export async function deleteContainer(
   for (const names of stages) {
     await inParallel(names, concurrency, signal, async (name) => {
       await container.deleteFile(name);
-      onProgress?.({ deleted: ++deleted, total });
+      deleted++;
+      onProgress?.({ deleted, total });
     });
   }
   return { files: deleted, bytes };

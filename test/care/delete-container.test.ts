@@ -37,6 +37,8 @@ describe('deleteContainer', () => {
     // The mark that was set first is one more.
     expect(result.files).toBe(count - 3 + 1);
     expect(progress.at(-1)).toBe(result.files);
+    // Whether anybody looks on or not.
+    expect(await deleteContainer(await backup())).toMatchObject({ files: result.files });
   });
 
   it('refuses what is not a backup container', async () => {
