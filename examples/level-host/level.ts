@@ -17,15 +17,20 @@ export async function openLevel(location: string): Promise<Level> {
   return level;
 }
 
-/** What `fill` puts into the batch, in one atomic step, in order, durable when it resolves. A chained batch takes classic-level a sixth of the time that an array of operations does. */
-export async function writeSynced(level: Level, fill: (batch: LevelBatch) => void): Promise<void> {
+/**
+ * What `fill` puts into the batch, in one atomic step, in order, durable when it resolves. A chained batch takes classic-level a sixth of the time that an array of operations does. LevelDB has
+ * copies by the time of the write: no frame holds on to what `fill` refers to, which the garbage collector would move about meanwhile.
+ */
+export function writeSynced(level: Level, fill: (batch: LevelBatch) => void): Promise<void> {
   const batch = level.batch();
   try {
     fill(batch);
-    await batch.write({ sync: true });
-  } finally {
-    await batch.close();
+  } catch (error) {
+    return batch.close().then(() => {
+      throw error;
+    });
   }
+  return batch.write({ sync: true });
 }
 
 export function addAll(batch: LevelBatch, operations: readonly LevelOperation[]): void {

@@ -1,9 +1,9 @@
 // A fresh LevelDB that a restore fills. Rows and the restore's checkpoint change in one synced batch: after a crash the restore goes on from there.
 
-import type { KeyRange, RestoreCheckpoint, RestoreOperation, RestoreShard, RestoreTarget } from 'tidemark';
+import type { KeyRange, RestoreCheckpoint, RestoreOperation, RestoreTarget } from 'tidemark';
 import { metaKey, oneKeyOf, rowKey, rowsWithin } from './keys.js';
 import { RowChanges } from './row-changes.js';
-import { addAll, openLevel, writeSynced, type Level, type LevelBatch, type LevelOperation } from './level.js';
+import { addAll, openLevel, writeSynced, type Level } from './level.js';
 import { rowsOf } from './level-database.js';
 
 const CHECKPOINT = metaKey('restore-checkpoint');
@@ -24,21 +24,19 @@ export class LevelRestoreTarget implements RestoreTarget {
   }
 
   apply(operations: readonly RestoreOperation[], checkpoint: RestoreCheckpoint): Promise<void> {
-    return this.#apply(operations, checkpoint, CHECKPOINT);
+    if (operations.some(isRangeClear)) return this.#applyClears(operations, checkpoint);
+    return writeSynced(this.#level, (batch) => {
+      for (const operation of operations) {
+        if (operation.type === 'set') batch.put(rowKey(operation.key), operation.value);
+        else batch.del(rowKey(operation.begin));
+      }
+      batch.put(CHECKPOINT, encodeCheckpoint(checkpoint));
+    });
   }
 
-  checkpoint(): Promise<RestoreCheckpoint | undefined> {
-    return this.#checkpoint(CHECKPOINT);
-  }
-
-  /** LevelDB is one, however many write to it: a shard is only a checkpoint of its own. */
-  shard(name: string): RestoreShard {
-    const key = metaKey(`restore-checkpoint/${name}`);
-    return {
-      read: (keys) => this.read(keys),
-      apply: (operations, checkpoint) => this.#apply(operations, checkpoint, key),
-      checkpoint: () => this.#checkpoint(key),
-    };
+  async checkpoint(): Promise<RestoreCheckpoint | undefined> {
+    const stored = await this.#level.get(CHECKPOINT);
+    return stored && decodeCheckpoint(stored);
   }
 
   async isEmpty(range: KeyRange): Promise<boolean> {
@@ -46,32 +44,17 @@ export class LevelRestoreTarget implements RestoreTarget {
     return first.length === 0;
   }
 
-  async #apply(
-    operations: readonly RestoreOperation[],
-    checkpoint: RestoreCheckpoint,
-    checkpointKey: Uint8Array,
-  ): Promise<void> {
-    const changes = operations.some(isRangeClear) ? await this.#evaluate(operations) : undefined;
-    await writeSynced(this.#level, (batch) => {
-      if (changes === undefined) for (const operation of operations) addTo(batch, operation);
-      else addAll(batch, changes);
-      batch.put(checkpointKey, encodeCheckpoint(checkpoint));
-    });
-  }
-
-  async #checkpoint(key: Uint8Array): Promise<RestoreCheckpoint | undefined> {
-    const stored = await this.#level.get(key);
-    return stored && decodeCheckpoint(stored);
-  }
-
   /** LevelDB cannot delete a range: every key in it is deleted, those that are stored and those that the batch itself has set before. */
-  async #evaluate(operations: readonly RestoreOperation[]): Promise<LevelOperation[]> {
+  async #applyClears(operations: readonly RestoreOperation[], checkpoint: RestoreCheckpoint): Promise<void> {
     const changes = new RowChanges(this.#level);
     for (const operation of operations) {
       if (operation.type === 'set') changes.set(operation.key, operation.value);
       else await changes.clear(operation.begin, operation.end);
     }
-    return changes.operations();
+    await writeSynced(this.#level, (batch) => {
+      addAll(batch, changes.operations());
+      batch.put(CHECKPOINT, encodeCheckpoint(checkpoint));
+    });
   }
 
   rows(): AsyncIterable<[key: Uint8Array, value: Uint8Array]> {
@@ -85,12 +68,6 @@ export class LevelRestoreTarget implements RestoreTarget {
 
 function isRangeClear(operation: RestoreOperation): boolean {
   return operation.type === 'clear' && oneKeyOf(operation) === undefined;
-}
-
-/** Not for a clear of a range. */
-function addTo(batch: LevelBatch, operation: RestoreOperation): void {
-  if (operation.type === 'set') batch.put(rowKey(operation.key), operation.value);
-  else batch.del(rowKey(operation.begin));
 }
 
 function encodeCheckpoint(checkpoint: RestoreCheckpoint): Uint8Array {

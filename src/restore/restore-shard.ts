@@ -2,7 +2,7 @@
 // after it goes on.
 
 import type { Mutation } from '../core/mutation.js';
-import type { RestoreCheckpoint, RestoreShard } from '../ports/restore-target.js';
+import type { RestoreCheckpoint, RestoreOperation, RestoreShard } from '../ports/restore-target.js';
 import type { PendingOperation } from './evaluate-batch.js';
 import { evaluateBatch } from './evaluate-batch.js';
 
@@ -73,11 +73,18 @@ export class ShardWriter {
   }
 
   async #apply(pending: readonly PendingOperation[], hasAtomics: boolean, place: ShardPlace): Promise<void> {
+    const operations = hasAtomics ? await evaluateBatch(pending, this.#options.target) : withoutAtomics(pending);
+    // Not awaited here: a frame that waits would keep thousands of operations from the garbage collector, which then moves them about.
+    return this.#applyOperations(operations, place);
+  }
+
+  #applyOperations(operations: readonly RestoreOperation[], place: ShardPlace): Promise<void> {
     const { target, restoreId, onApplied } = this.#options;
-    const operations = hasAtomics ? await evaluateBatch(pending, target) : withoutAtomics(pending);
-    await target.apply(operations, { restoreId, ...place });
-    this.operations += operations.length;
-    onApplied(place);
+    const count = operations.length;
+    return target.apply(operations, { restoreId, ...place }).then(() => {
+      this.operations += count;
+      onApplied(place);
+    });
   }
 }
 

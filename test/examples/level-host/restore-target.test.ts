@@ -41,21 +41,6 @@ it('keeps rows and checkpoint together over a restart', async () => {
   await after.close();
 });
 
-it('gives each shard a checkpoint of its own, over the same rows', async () => {
-  const folder = join(await tempFolder(), 'db');
-  const before = await LevelRestoreTarget.open(folder);
-  const [low, high] = [before.shard('low'), before.shard('high')];
-  await Promise.all([low.apply([set('a', '1')], checkpoint(1n)), high.apply([set('z', '2')], checkpoint(2n))]);
-  await before.close();
-  const after = await LevelRestoreTarget.open(folder);
-  expect(await after.shard('low').checkpoint()).toEqual(checkpoint(1n));
-  expect(await after.shard('high').checkpoint()).toEqual(checkpoint(2n));
-  expect(await after.checkpoint()).toBeUndefined();
-  expect(await after.shard('low').read([bytes('z')])).toEqual([bytes('2')]);
-  expect(await rowsOf(after)).toEqual(['a=1', 'z=2']);
-  await after.close();
-});
-
 it('applies nothing at all when it cannot apply everything', async () => {
   const target = await LevelRestoreTarget.open(join(await tempFolder(), 'db'));
   await target.apply([set('a', '1')], checkpoint(1n));
