@@ -5,6 +5,7 @@ import type { Clock } from '../../core/clock.js';
 import type { KeyRange } from '../../core/key-range.js';
 import { NORMAL_KEYS, coalesceRanges, intersectRanges } from '../../core/key-range.js';
 import { BackupError } from '../../core/errors.js';
+import { maxVersion } from '../../core/version.js';
 import type { Version } from '../../core/version.js';
 import type { JobRecord } from '../../job/records.js';
 import type { RestoreTarget } from '../../ports/restore-target.js';
@@ -12,6 +13,8 @@ import type { BackupDescription, RestorableWindow } from '../../restore/descript
 import { describeBackup } from '../../restore/describe.js';
 import type { RestoreOptions, RestoreResult } from '../../restore/restore.js';
 import { restore } from '../../restore/restore.js';
+import { verifyBackup } from '../../restore/verify.js';
+import { checkReport } from './check-report.js';
 import type { SimCluster } from './cluster.js';
 import type { MemoryRestoreTargetOptions } from '../memory-restore-target.js';
 import { MemoryRestoreTarget } from '../memory-restore-target.js';
@@ -20,7 +23,7 @@ import { drawRanges } from './sim-operator.js';
 import { describeError } from './trace.js';
 
 /** The oracle looks while the world stands still. */
-const standstill: Clock = {
+export const standstill: Clock = {
   now: () => 0,
   wallTime: () => 0,
   sleep: () => Promise.resolve(),
@@ -31,8 +34,12 @@ const standstill: Clock = {
 const MAX_WINDOWS = 4;
 
 /** `atRest`: everything that is committed must be there by now. */
-export async function checkContainers(cluster: SimCluster, atRest: boolean): Promise<void> {
-  for (const job of cluster.jobs.all) {
+export async function checkContainers(
+  cluster: SimCluster,
+  atRest: boolean,
+  jobs: readonly JobRecord[] = cluster.jobs.all,
+): Promise<void> {
+  for (const job of jobs) {
     if (cluster.containers.files(job.url).size === 0) continue;
     try {
       const description = await describeBackup(cluster.containers.reader(job.url), {
@@ -40,7 +47,12 @@ export async function checkContainers(cluster: SimCluster, atRest: boolean): Pro
         deep: cluster.world.random.chance(0.2),
       });
       checkDescription(cluster, job, description);
-      if (atRest) checkReach(cluster, job, description);
+      if (atRest) {
+        checkReach(cluster, job, description);
+        checkSnapshotsServe(cluster, job, description);
+        const reader = cluster.containers.reader(job.url);
+        checkReport(cluster, job, await verifyBackup(reader, { deep: true, clock: standstill }), true);
+      }
       await checkRestores(cluster, job, description);
     } catch (error) {
       cluster.verdict.fail('containers can be read', `job ${job.uid}: ${describeError(error)}`);
@@ -55,6 +67,17 @@ function checkDescription({ verdict }: SimCluster, job: JobRecord, description: 
   }
 }
 
+/** A snapshot that is listed serves restores as soon as the log has come as far. */
+function checkSnapshotsServe({ verdict, history }: SimCluster, job: JobRecord, description: BackupDescription): void {
+  const { snapshots, unreliableEnd = 0n } = description;
+  if (!(job.state === 'Running' || job.state === 'Completed')) return;
+  const last = job.state === 'Completed' ? (job.stopVersion ?? -1n) : history.committed;
+  for (const { name, beginVersion, endVersion, restorable, reason } of snapshots) {
+    if (beginVersion < unreliableEnd || endVersion > last) continue;
+    verdict.expect(restorable, 'a snapshot serves', () => `job ${job.uid}, ${job.state}: ${name} does not: ${reason}`);
+  }
+}
+
 /** A job is gapless from `completeFrom` to all that is committed, or to its stop version. */
 function checkReach(
   { verdict, history, hits, firstVersion }: SimCluster,
@@ -64,13 +87,14 @@ function checkReach(
   if (job.completeFrom === undefined || !(job.state === 'Running' || job.state === 'Completed')) return;
   const { completeFrom } = job;
   const last = job.state === 'Completed' ? (job.stopVersion ?? -1n) : history.committed;
-  if (last < completeFrom) return;
+  const mark = description.unreliableEnd ?? 0n;
+  if (last < completeFrom || last < mark) return;
   verdict.expect(
-    description.complete.some(({ begin, end }) => begin <= completeFrom && last < end),
+    description.complete.some(({ begin, end }) => begin <= maxVersion(completeFrom, mark) && last < end),
     'a job is complete from completeFrom on',
     () => `job ${job.uid}, ${job.state}: no gapless log from ${completeFrom} to ${last}`,
   );
-  if (!job.logOnly || completeFrom > firstVersion) return;
+  if (!job.logOnly || completeFrom > firstVersion || mark > 0n) return;
   hits.add('oracle: restorable to the end');
   verdict.expect(
     description.windows.some(({ max }) => max >= last),
@@ -180,7 +204,10 @@ function partOf(cluster: SimCluster, job: JobRecord): KeyRange[] | undefined {
   return inside.length === 0 ? undefined : inside;
 }
 
-function differenceOf(actual: ReadonlyMap<string, string>, expected: ReadonlyMap<string, string>): string | undefined {
+export function differenceOf(
+  actual: ReadonlyMap<string, string>,
+  expected: ReadonlyMap<string, string>,
+): string | undefined {
   for (const [key, value] of expected) {
     if (actual.get(key) !== value) return `key ${key} is ${actual.get(key) ?? 'missing'}, the database had ${value}`;
   }

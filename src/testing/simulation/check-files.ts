@@ -23,14 +23,14 @@ export interface FileCheckParts {
 }
 
 export function checkFiles(parts: FileCheckParts): void {
-  parts.containers.onFile(({ url, name, bytes }) => {
+  parts.containers.onFile(({ url, name, bytes, process }) => {
     if (!name.startsWith('plogs/')) return;
     const file = parseLogName(name);
     if (file === undefined) {
       parts.verdict.fail('file name', `${url} ${name} is no name of a log file`);
       return;
     }
-    checkPlace(parts, url, name, file);
+    checkPlace(parts, url, name, file, process.name.startsWith('care'));
     checkContent(parts, url, name, file, bytes);
     checkSums(parts, url, name, bytes);
     parts.coverage.add(url, file.tag, file.begin, file.end);
@@ -43,14 +43,18 @@ function checkPlace(
   url: string,
   name: string,
   file: NamedLogFile,
+  merged: boolean,
 ): void {
   const job = jobs.byUrl(url);
   const epoch = log.allEpochs.find(({ begin, end }) => begin <= file.begin && (end === undefined || file.begin < end));
   verdict.expect(file.begin < file.end, 'file name', () => `${name} is empty or backwards`);
+  // Compaction goes across recoveries, but not across a change of the number of tags.
+  const spanned = log.allEpochs.filter(({ begin, end }) => begin < file.end && (end === undefined || end > file.begin));
   const fits =
-    file.totalTags === epoch?.totalTags &&
+    epoch !== undefined &&
     file.tag < file.totalTags &&
-    (epoch.end === undefined || file.end <= epoch.end);
+    spanned.every(({ totalTags }) => totalTags === file.totalTags) &&
+    (merged || epoch.end === undefined || file.end <= epoch.end);
   verdict.expect(
     fits,
     'file within its epoch (P14)',

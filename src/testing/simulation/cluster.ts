@@ -7,6 +7,7 @@ import type { JobRecord } from '../../job/records.js';
 import { checkFiles } from './check-files.js';
 import { checkPops, oldestUnfinished } from './check-pops.js';
 import type { StoreCheckParts } from './check-store.js';
+import { checkSnapshots } from './check-snapshots.js';
 import { checkStore } from './check-store.js';
 import { checkVersionTimes } from './check-version-times.js';
 import { SimCoverage } from './coverage.js';
@@ -41,6 +42,8 @@ export class SimCluster implements StoreCheckParts {
   readonly coverage = new SimCoverage();
   readonly verdict: SimVerdict;
   readonly hits = new SimHits();
+  /** Jobs whose containers are to be looked at right now, in the midst of what goes on. */
+  readonly toCheck = new Set<JobRecord>();
   /** The first version that the database may write. */
   readonly firstVersion: Version;
 
@@ -66,6 +69,8 @@ export class SimCluster implements StoreCheckParts {
     checkStore(this);
     checkPops(this);
     checkVersionTimes(this);
+    checkSnapshots(this);
+    this.#watchCare();
     this.jobs.onChange((job, before) => {
       if (job.state === 'Failed' && before?.state !== 'Failed') this.#checkFailure(job);
     });
@@ -83,6 +88,17 @@ export class SimCluster implements StoreCheckParts {
       'a job fails only by its container (P10)',
       () => `job ${uid}: ${failure?.message}; its container was last in trouble at ${trouble?.toFixed(0) ?? 'no time'}`,
     );
+  }
+
+  /** Whatever an expiry or a compaction does may be the last that its process does: readers must find everything in order. */
+  #watchCare(): void {
+    const touched = ({ url, process }: { url: string; process: SimProcess }) => {
+      if (!process.name.startsWith('care') || !this.world.random.chance(0.03)) return;
+      const job = this.jobs.byUrl(url);
+      if (job !== undefined) this.toCheck.add(job);
+    };
+    this.containers.onFile(touched);
+    this.containers.onDelete(touched);
   }
 
   openContainer(process: SimProcess, url: string): Promise<BackupContainer> {

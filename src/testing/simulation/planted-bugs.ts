@@ -1,12 +1,14 @@
 // Deliberate mistakes, switched on by a test only: a simulator that finds none of them would prove nothing.
 
 import type { WorkerRules } from '../../worker/rules.js';
+import type { CareRules } from './sim-care.js';
 import type { SnapshotRules } from './snapshot-runs.js';
 
 /** What a test may replace. */
 export interface SimRules {
   readonly worker?: Partial<WorkerRules>;
   readonly snapshots?: SnapshotRules;
+  readonly care?: CareRules;
 }
 
 export interface PlantedBug {

@@ -7,6 +7,9 @@ import type { SimProcess, SimWorld } from './process.js';
 /** Called when a file becomes visible. */
 export type FileObserver = (file: { url: string; name: string; bytes: Uint8Array; process: SimProcess }) => void;
 
+/** Called when a file goes, before it has gone. */
+export type DeleteObserver = (file: { url: string; name: string; process: SimProcess }) => void;
+
 /** `down` fails every call for now; `gone` fails every call for good. */
 export type ContainerHealth = 'fine' | 'down' | 'gone';
 
@@ -18,6 +21,7 @@ const HANG_MS = { least: 100, most: 900 };
 export class SimContainers {
   readonly #world: SimWorld;
   readonly #observers: FileObserver[] = [];
+  readonly #deleteObservers: DeleteObserver[] = [];
   readonly #files = new Map<string, Map<string, Uint8Array>>();
   readonly #health = new Map<string, ContainerHealth>();
   readonly #trouble = new Map<string, number>();
@@ -28,6 +32,10 @@ export class SimContainers {
 
   onFile(observer: FileObserver): void {
     this.#observers.push(observer);
+  }
+
+  onDelete(observer: DeleteObserver): void {
+    this.#deleteObservers.push(observer);
   }
 
   setHealth(url: string, health: ContainerHealth): void {
@@ -72,8 +80,8 @@ export class SimContainers {
       exists: () => call('exists', () => this.#files.has(url)),
       writeFile: (name, options) => call(`open ${name}`, () => this.#writer(process, url, name, options)),
       readFile: (name, offset, length) => call(`read ${name}`, () => this.#read(url, name, offset, length)),
-      listFiles: (prefix) => yieldAll(call(`list ${prefix}`, () => this.#list(url, prefix))),
-      deleteFile: (name) => call(`delete ${name}`, () => void this.#files.get(url)?.delete(name)),
+      listFiles: (prefix) => this.#listPages(process, url, prefix),
+      deleteFile: (name) => call(`delete ${name}`, () => this.#delete(process, url, name)),
     };
   }
 
@@ -154,6 +162,27 @@ export class SimContainers {
     return folder;
   }
 
+  #delete(process: SimProcess, url: string, name: string): void {
+    const folder = this.#files.get(url);
+    if (folder?.has(name) !== true) return;
+    process.note(`DELETE ${url} ${name}`);
+    for (const observer of this.#deleteObservers) observer({ url, name, process });
+    folder.delete(name);
+  }
+
+  /** Page by page: what comes or goes between two of them may be listed or not. */
+  async *#listPages(process: SimProcess, url: string, prefix: string): AsyncGenerator<ListedFile> {
+    const { random } = this.#world;
+    const pageSize = random.chance(0.3) ? random.int(1, 30) : Number.POSITIVE_INFINITY;
+    for (let after = ''; ;) {
+      const rest = () => this.#list(url, prefix).filter(({ name }) => name > after);
+      const left = await this.#call(process, url, `list ${prefix}`, rest);
+      yield* left.slice(0, pageSize);
+      if (left.length <= pageSize) return;
+      after = left[pageSize - 1]?.name ?? '';
+    }
+  }
+
   #read(url: string, name: string, offset: number, length: number): Uint8Array {
     const bytes = this.#files.get(url)?.get(name);
     if (bytes === undefined)
@@ -169,8 +198,9 @@ export class SimContainers {
   }
 }
 
-async function* yieldAll(files: readonly ListedFile[] | Promise<readonly ListedFile[]>): AsyncGenerator<ListedFile> {
-  yield* await files;
+// eslint-disable-next-line @typescript-eslint/require-await -- what is listed is there already
+async function* yieldAll(files: readonly ListedFile[]): AsyncGenerator<ListedFile> {
+  yield* files;
 }
 
 function unavailable(url: string, why: string): BackupError {

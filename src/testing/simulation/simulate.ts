@@ -2,12 +2,15 @@
 // container is read back.
 
 import type { Version } from '../../core/version.js';
-import { NOOP_PREFIX, PAUSED_KEY, progressKey, noopKey } from '../../job/keys.js';
+import { NOOP_PREFIX, PAUSED_KEY, progressKey, noopKey, snapshotKey } from '../../job/keys.js';
+import type { JobRecord } from '../../job/records.js';
+import { decodeSnapshotRecord } from '../../job/snapshot-record.js';
 import { decodeProgress, decodeVersion } from '../../job/records.js';
 import type { SimFleet, SimKnobs } from './fleet.js';
 import { SimHosts } from './sim-hosts.js';
 import { checkContainers } from './check-containers.js';
 import { activeJobs } from './check-store.js';
+import { SimCare } from './sim-care.js';
 import { SimCluster } from './cluster.js';
 import { SimDatabase } from './sim-database.js';
 import type { SimJobPlan } from './sim-operator.js';
@@ -58,6 +61,7 @@ class Simulation {
   /** Processes that take snapshots and nothing else. */
   readonly #snapshotterCount: number;
   readonly #operator: SimOperator;
+  readonly #care: SimCare;
   /** Virtual ms at which the faults stop. */
   readonly #calmAt: number;
 
@@ -77,6 +81,7 @@ class Simulation {
     this.#snapshotters = new SimSnapshotters(this.#cluster, snapshotKnobs, rules.snapshots ?? {});
     this.#snapshotterCount = hasHosts ? 0 : random.int(1, 3);
     this.#operator = new SimOperator(this.#cluster);
+    this.#care = new SimCare(this.#cluster, rules.care ?? {});
   }
 
   /** A job that is submitted while a noop is on its way, and a worker that dies soon after: P2, P6, scenarios 4 and 5. */
@@ -100,7 +105,8 @@ class Simulation {
     this.#database.start();
     this.#cluster.ranges.start();
     this.#snapshotters.start(this.#snapshotterCount);
-    await scheduler.run(hasFailed, this.#calmAt);
+    this.#care.start();
+    await this.#runUntil(this.#calmAt);
     if (hasFailed()) return;
     await checkContainers(this.#cluster, false);
     this.#calm();
@@ -112,6 +118,21 @@ class Simulation {
     const running = () => [...this.#fleet.running, ...this.#snapshotters.running];
     await scheduler.run(() => hasFailed() || running().length === 0, scheduler.now + STOP_MS);
     this.#cluster.verdict.expect(running().length === 0, 'workers heed their signal', () => running().join(', '));
+  }
+
+  /** Stops now and then to look at a container. */
+  async #runUntil(moment: number): Promise<void> {
+    const { toCheck, verdict, world, hits } = this.#cluster;
+    const { scheduler } = world;
+    const isInterrupted = () => !verdict.isGood || toCheck.size > 0;
+    for (;;) {
+      await scheduler.run(isInterrupted, moment);
+      if (!isInterrupted() || !verdict.isGood) return;
+      const jobs = [...toCheck];
+      toCheck.clear();
+      hits.add('oracle: looked in the midst of care');
+      await checkContainers(this.#cluster, false, jobs);
+    }
   }
 
   result(): SimulationResult {
@@ -229,6 +250,7 @@ class Simulation {
     trace.add('simulation', 'CALM: no more faults, no more commits');
     faults.stop();
     this.#database.idle();
+    this.#care.stop();
     this.#operator.stopPausing();
   }
 
@@ -240,7 +262,7 @@ class Simulation {
     let unrest: string | undefined = 'just begun';
     while (unrest !== undefined && verdict.isGood && scheduler.now < deadline) {
       const until = scheduler.now + 100;
-      await scheduler.run(() => !verdict.isGood, until);
+      await this.#runUntil(until);
       // A pause that was on its way when the last resume came.
       if (store.values.has(PAUSED_KEY)) this.#operator.stopPausing();
       unrest = this.#unrest();
@@ -257,6 +279,9 @@ class Simulation {
     if (this.#operator.waiting.length > 0) return `submit of ${this.#operator.waiting.join(', ')} is still open`;
     const unsettled = jobs.all.find((job) => job.state === 'Submitted' || job.state === 'Stopping');
     if (unsettled !== undefined) return `job ${unsettled.uid} is ${unsettled.state}`;
+    if (this.#care.running.length > 0) return `${this.#care.running.join(', ')} has not ended`;
+    const waiting = jobs.all.find((job) => this.#waitsForSnapshot(job));
+    if (waiting !== undefined) return `job ${waiting.uid} has no snapshot`;
     const isActive = activeJobs(values).length > 0;
     for (let tag = 0; tag < totalTags; tag++) {
       const saved = values.get(progressKey(epoch, tag));
@@ -272,5 +297,14 @@ class Simulation {
       if (popped < committed) return `tag ${tag} is discarded up to ${popped}, committed is ${committed}`;
     }
     return undefined;
+  }
+
+  /** A first one, whatever has become of it since. */
+  #waitsForSnapshot({ uid, state, snapshotInterval, completeFrom }: JobRecord): boolean {
+    const { history, store } = this.#cluster;
+    if (snapshotInterval === undefined || state !== 'Running') return false;
+    if (completeFrom === undefined || completeFrom > history.committed) return false;
+    const record = store.values.get(snapshotKey(uid));
+    return record === undefined || decodeSnapshotRecord('snapshot', record).last === undefined;
   }
 }
