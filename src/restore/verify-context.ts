@@ -36,7 +36,7 @@ export class VerifyContext {
   readonly inventory: Inventory;
   readonly problems = new ProblemCollector();
   readonly contents = new ContentIndex();
-  readonly unchecked: string[] = [];
+  readonly unchecked = new Set<string>();
   readonly leftovers: string[] = [];
   readonly counts: Counts = { logFiles: 0, rangeFiles: 0, snapshots: 0, sums: 0, bytes: 0, records: 0, rows: 0 };
   /** Listed, and gone when they were to be read. */

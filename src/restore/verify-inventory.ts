@@ -1,4 +1,4 @@
-// All files of a container, by what they are. What names other files is listed before what is named: a writer makes the named file first (a log file apart, which is looked for again).
+// All files of a container, by what they are. What a writer makes last is listed first: manifests before what they name, and log files before their checksums.
 
 import { BackupError } from '../core/errors.js';
 import { SUMS_FOLDER, parseSumsFileName } from '../format/fdb/file-sums.js';
@@ -58,16 +58,16 @@ export async function takeInventory(container: BackupContainer, signal: AbortSig
     const facts = parseSnapshotSumsName(file.name);
     if (facts !== undefined) sidecars.set(keyOfSnapshot(facts), file);
   });
-  const sums = new Map<string, string>();
-  await collect(SUMS_FOLDER, ({ name }) => {
-    const of = parseSumsFileName(name);
-    if (of !== undefined) sums.set(of, name);
-  });
   const rangeFiles = new Map<string, number>();
   await collect(RANGE_FOLDER, ({ name, size }) => {
     if (parseRangeFileName(name) !== undefined) rangeFiles.set(name, size);
   });
   const logFiles = await listLogFiles(container, signal);
+  const sums = new Map<string, string>();
+  await collect(SUMS_FOLDER, ({ name }) => {
+    const of = parseSumsFileName(name);
+    if (of !== undefined) sums.set(of, name);
+  });
   return { manifests, sidecars, sums, rangeFiles, logFiles };
 }
 

@@ -47,7 +47,7 @@ async function verifyLogFile(context: VerifyContext, file: LogFile, reader: Sums
     context.record(name, recorded);
     if (recorded.size !== size) context.wrongSize(name, recorded.size, size);
   } else if (size > 0) {
-    context.unchecked.push(name);
+    context.unchecked.add(name);
   }
   if (context.options.deep && size > 0) {
     try {

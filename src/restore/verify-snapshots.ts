@@ -221,7 +221,7 @@ async function verifyRangeFile(
   context.counts.rangeFiles++;
   const size = context.inventory.rangeFiles.get(name) as number;
   const recorded = entry ?? (await lookUp(context, name));
-  if (recorded === undefined) context.unchecked.push(name);
+  if (recorded === undefined) context.unchecked.add(name);
   else {
     context.record(name, recorded);
     if (recorded.size !== size) context.wrongSize(name, recorded.size, size);

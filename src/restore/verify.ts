@@ -63,17 +63,19 @@ async function reportLogsAsTheyAre(context: VerifyContext): Promise<void> {
   // Damage of the properties has been reported already.
   const { unreliableEnd } = await verifyProperties(container, new ProblemCollector());
   await reportMissingLogFiles(context, present, unreliableEnd);
+  const there = new Set(present.map(({ name }) => name));
+  for (const { name } of context.inventory.logFiles) if (!there.has(name)) context.unchecked.delete(name);
   reportGaps(context, present, unreliableEnd);
 }
 
 function reportOf(context: VerifyContext): VerifyReport {
-  const { problems, unchecked, leftovers, counts, options } = context;
+  const { problems, unchecked, vanished, leftovers, counts, options } = context;
   return {
     ok: problems.ok,
     deep: options.deep,
     problems: problems.sorted(),
     problemsOmitted: problems.omitted,
-    unchecked: [...unchecked].sort(),
+    unchecked: [...unchecked].filter((name) => !vanished.has(name)).sort(),
     leftovers: [...leftovers].sort(),
     checked: { ...counts },
   };
