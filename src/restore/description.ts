@@ -62,7 +62,7 @@ export interface SnapshotDescription {
   readonly files: number | undefined;
   /** The keys that its range files cover: sorted, neither overlapping nor touching. Undefined when the manifest could not be read, or is an old one that does not say. */
   readonly ranges: readonly KeyRange[] | undefined;
-  /** Keys of the job that none of its range files covers. A container without a job's marker does not say what should be there: empty then. */
+  /** Keys of the job that none of its range files covers; in a container without a job's marker, keys that another snapshot covers. Empty when its manifest does not say what it covers. */
   readonly missing: readonly KeyRange[];
   /** Its range files exist, and there is a gapless log from beginVersion to endVersion unless those are the same: the keys in `ranges` can be restored from it. */
   readonly usable: boolean;

@@ -64,23 +64,28 @@ function compareSnapshots(a: SnapshotDescription, b: SnapshotDescription): numbe
 /** The keys that a restore from this snapshot gives; undefined if only its files know; empty if it does not serve. */
 export function rangesFrom(
   { ranges }: Pick<SnapshotDescription, 'ranges'>,
-  { job }: BackupDescription,
+  description: BackupDescription,
   wanted: readonly KeyRange[] | undefined,
 ): readonly KeyRange[] | undefined {
-  const stored = rangesOfJob(job) ?? ranges;
-  if (stored === undefined) return undefined;
-  const result = wanted === undefined ? coalesceRanges(stored) : intersectRangeSets(stored, wanted);
+  const stored = keysOfBackup(description, ranges);
+  if (stored.length === 0) return undefined;
+  const result = wanted === undefined ? stored : intersectRangeSets(stored, wanted);
   return ranges !== undefined && subtractRangeSets(result, ranges).length > 0 ? [] : result;
 }
 
-function checkInBackup({ job, snapshots }: BackupDescription, wanted: readonly KeyRange[] | undefined): void {
-  const known = snapshots.flatMap(({ ranges }) => (ranges === undefined ? [] : [ranges]));
-  const stored = rangesOfJob(job) ?? (known.length < snapshots.length ? undefined : known.flat());
-  if (wanted === undefined || stored === undefined || stored.length === 0) return;
-  if (intersectRangeSets(stored, wanted).length > 0) return;
+/** What the job backs up. Where nothing says so: what the snapshots cover together, so that none of them is taken for a whole one that lacks what another one has. `more`: known besides. */
+function keysOfBackup({ job, snapshots }: BackupDescription, more: readonly KeyRange[] = []): readonly KeyRange[] {
+  return coalesceRanges(rangesOfJob(job) ?? [...more, ...snapshots.flatMap(({ ranges }) => ranges ?? [])]);
+}
+
+function checkInBackup(description: BackupDescription, wanted: readonly KeyRange[] | undefined): void {
+  const { job, snapshots } = description;
+  if (wanted === undefined || (job === undefined && snapshots.some(({ ranges }) => ranges === undefined))) return;
+  const stored = keysOfBackup(description);
+  if (stored.length === 0 || intersectRangeSets(stored, wanted).length > 0) return;
   throw new BackupError(
     'INVALID_OPTION',
-    `ranges: none of ${wanted.map(formatRange).join(', ')} is in the backup, which has ${coalesceRanges(stored).map(formatRange).join(', ')}`,
+    `ranges: none of ${wanted.map(formatRange).join(', ')} is in the backup, which has ${stored.map(formatRange).join(', ')}`,
   );
 }
 

@@ -2,7 +2,7 @@
 
 import { BackupError } from '../core/errors.js';
 import type { KeyRange } from '../core/key-range.js';
-import { formatRange } from '../core/key-range.js';
+import { coalesceRanges, formatRange } from '../core/key-range.js';
 import type { Version } from '../core/version.js';
 import type { BackupContainer } from '../ports/backup-container.js';
 import type { SnapshotFile } from './catalog.js';
@@ -24,7 +24,7 @@ export interface DescribeSnapshotsOptions {
   readonly complete: readonly VersionRange[];
   /** Exclusive: below it an expiry is deleting, or has deleted. */
   readonly unreliableEnd: Version | undefined;
-  /** What the job backs up; undefined: nothing says so, and a snapshot is as large as it is. */
+  /** What the job backs up; undefined: nothing says so, and the backup is of what its snapshots cover together. */
   readonly jobRanges: readonly KeyRange[] | undefined;
   /** True: manifests cannot be read, so only the names count. */
   readonly encrypted: boolean;
@@ -37,20 +37,22 @@ export async function describeSnapshots(
   options: DescribeSnapshotsOptions,
 ): Promise<SnapshotFindings> {
   const { encrypted, signal } = options;
-  const snapshots: SnapshotDescription[] = [];
   const problems: DescriptionProblem[] = [];
   const sizes = encrypted || files.length === 0 ? new Map<string, number>() : await listRangeFiles(container, signal);
   const sorted = [...files].sort(
     (a, b) => compareVersions(a.beginVersion, b.beginVersion) || compareVersions(a.endVersion, b.endVersion),
   );
+  const inspected: (readonly [SnapshotFile, Inspected])[] = [];
   for (const file of sorted) {
     signal?.throwIfAborted();
     const found = encrypted ? UNREAD : await inspect(container, file, sizes);
     const { name } = file;
     if (found.damage !== undefined)
       problems.push({ kind: 'snapshot', message: `snapshot ${name}: ${found.damage}`, file: name });
-    snapshots.push(judge(file, found, options));
+    inspected.push([file, found]);
   }
+  const wanted = options.jobRanges ?? coalesceRanges(inspected.flatMap(([, { ranges }]) => ranges ?? []));
+  const snapshots = inspected.map(([file, found]) => judge(file, found, wanted, options));
   return { snapshots, problems };
 }
 
@@ -84,6 +86,7 @@ async function inspect(
 function judge(
   file: SnapshotFile,
   { files, ranges, damage }: Inspected,
+  wanted: readonly KeyRange[],
   { complete, unreliableEnd, jobRanges, encrypted }: DescribeSnapshotsOptions,
 ): SnapshotDescription {
   const { name, beginVersion, endVersion, totalBytes } = file;
@@ -92,10 +95,11 @@ function judge(
     reason ??= `versions below ${unreliableEnd} are expired, or being expired`;
   reason ??= checkLog(file, complete);
   const usable = reason === undefined;
-  const missing = ranges === undefined || jobRanges === undefined ? [] : subtractRangeSets(jobRanges, ranges);
+  const missing = ranges === undefined ? [] : subtractRangeSets(wanted, ranges);
   if (missing[0] !== undefined) {
     const more = missing.length > 1 ? ` (and ${missing.length - 1} more ranges)` : '';
-    reason ??= `none of its range files covers ${formatRange(missing[0])}${more}, which its job backs up`;
+    const who = jobRanges === undefined ? 'which another snapshot has' : 'which its job backs up';
+    reason ??= `none of its range files covers ${formatRange(missing[0])}${more}, ${who}`;
   }
   return {
     name,
