@@ -23,6 +23,9 @@ export interface Random {
   uid(): string;
 }
 
+/** ms: Node's timers fire at once when they are asked for more. */
+const LONGEST_TIMER = 2 ** 31 - 1;
+
 export const systemClock: Clock = {
   now: () => performance.now(),
   wallTime: () => Date.now(),
@@ -36,10 +39,18 @@ export const systemClock: Clock = {
         clearTimeout(timer);
         reject(signal?.reason as Error);
       };
-      const timer = setTimeout(() => {
+      let left = ms;
+      let timer: NodeJS.Timeout;
+      const wait = () => {
+        const part = Math.min(left, LONGEST_TIMER);
+        left -= part;
+        timer = setTimeout(left > 0 ? wait : onEnd, part);
+      };
+      const onEnd = () => {
         signal?.removeEventListener('abort', onAbort);
         resolve();
-      }, ms);
+      };
+      wait();
       signal?.addEventListener('abort', onAbort, { once: true });
     }),
   yieldToHost: () => immediate(),

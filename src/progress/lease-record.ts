@@ -46,11 +46,14 @@ export function leaseValue(bytes: Uint8Array): Uint8Array {
   return bytes.subarray(HEAD_BYTES);
 }
 
+/** ms: `now + ttl - now` is not always `ttl` where a clock counts parts of a millisecond. */
+const ROUNDING = 1;
+
 /**
  * A lease that has longer to live than it was ever given was taken by a clock that has begun anew since: a machine's clock, when the machine does. No holder has outlived that.
  */
 export function hasEnded({ endsAt, ttl }: Pick<LeaseRecord, 'endsAt' | 'ttl'>, now: number): boolean {
-  return now >= endsAt || endsAt - now > ttl;
+  return now >= endsAt || endsAt - now > ttl + ROUNDING;
 }
 
 /** Throws INVALID_OPTION. */

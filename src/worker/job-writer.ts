@@ -4,6 +4,7 @@
 import { abortable, AbortScope } from '../core/abort.js';
 import { BufferPool } from '../core/buffer-pool.js';
 import { AssertionError, BackupError } from '../core/errors.js';
+import { lingerFor } from '../core/linger.js';
 import type { Version } from '../core/version.js';
 import type { FileSums } from '../format/fdb/file-sums.js';
 import { encodeFileSums, sumsFileName } from '../format/fdb/file-sums.js';
@@ -16,7 +17,6 @@ import type { BackupContainer, BackupFile } from '../ports/backup-container.js';
 import { openJobContainer } from './job-container.js';
 import type { JobInRun } from './job-set.js';
 import { JobHasLeft } from './job-set.js';
-import { lingerFor } from './linger.js';
 import { backoff, isTransient } from './retry.js';
 import type { Run } from './run.js';
 import { NoJobLeft } from './run.js';

@@ -3,6 +3,7 @@
 
 import { abortable } from '../core/abort.js';
 import { AssertionError, BackupError } from '../core/errors.js';
+import { lingerFor } from '../core/linger.js';
 import { jobKey, snapshotLeaseKey } from '../job/keys.js';
 import type { JobState } from '../job/records.js';
 import { MAX_SNAPSHOT_RETRY_DELAY, encodeSnapshotLease } from '../job/snapshot-record.js';
@@ -12,7 +13,6 @@ import type { ProgressTransaction } from '../ports/progress-store.js';
 import type { SnapshotResult, takeSnapshot } from '../snapshot/take-snapshot.js';
 import { callSafely } from './events.js';
 import { openJobContainer } from './job-container.js';
-import { lingerFor } from './linger.js';
 import type { RetryPolicy } from './retry.js';
 import { retrying } from './retry.js';
 import { guardedContainer, watchedSource } from './snapshot-guard.js';

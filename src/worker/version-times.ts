@@ -3,6 +3,7 @@
 
 import { abortable } from '../core/abort.js';
 import { AssertionError, BackupError } from '../core/errors.js';
+import { lingerFor } from '../core/linger.js';
 import type { Version } from '../core/version.js';
 import { maxVersion } from '../core/version.js';
 import type { VersionTime } from '../format/fdb/version-times.js';
@@ -10,7 +11,6 @@ import { versionTimeName } from '../format/fdb/version-times.js';
 import type { BackupContainer } from '../ports/backup-container.js';
 import { openJobContainer } from './job-container.js';
 import type { JobInRun } from './job-set.js';
-import { lingerFor } from './linger.js';
 import { backoff } from './retry.js';
 import type { Run } from './run.js';
 import { withHelpers } from './task-group.js';

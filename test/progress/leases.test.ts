@@ -54,6 +54,16 @@ describe('MemoryProgressStore', () => {
 
   it('tells a lease from a later one of the same value', () => expectOwnLeaseOnly(store, (ms) => clock.advance(ms)));
 
+  it('does not end a lease because of how a clock that counts parts of a millisecond is rounded', async () => {
+    // One at which (now + 30000) - now is more than 30000.
+    let now = 0.1;
+    while (now + 30_000 - now <= 30_000) now += 0.1;
+    await clock.advance(now);
+    const lease = await take(store, 'a', 30_000);
+    expect(await read(store, KEY)).toBe('a');
+    await lease?.renew();
+  });
+
   it('ends a lease in the very millisecond, and not before', async () => {
     await take(store, 'a', 500);
     await clock.advance(499);

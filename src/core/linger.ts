@@ -1,7 +1,7 @@
 // The end of a run waits for a container call that is under way, so that the file that it belongs to is finished or discarded before the run says that it has ended.
 
-import { AbortScope } from '../core/abort.js';
-import type { Clock } from '../core/clock.js';
+import { AbortScope } from './abort.js';
+import type { Clock } from './clock.js';
 
 /** ms */
 const LINGER_LIMIT = 1_000;
