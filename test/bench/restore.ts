@@ -1,5 +1,5 @@
 // A restore into LevelDB, rows and mutations each by themselves, against batch() of the same operations in the same portions, already in memory.
-// --size is in MiB of keys and values; the default is 128.
+// --size is in MiB of keys and values; the default is 64.
 
 import { join } from 'node:path';
 import { openLevel } from '../../examples/level-host/level.js';
@@ -13,7 +13,7 @@ import { DEFAULT_PAIRS, atLeast, inTurn, type BenchOptions, type Figure, type Fi
 import { RECORD_BYTES } from './messages.js';
 import { ROW_BYTES, Rows, RowsSource } from './rows.js';
 
-const DEFAULT_SIZE_MIB = 128;
+const DEFAULT_SIZE_MIB = 64;
 const GOAL = 0.7;
 
 type What = Pick<RestoreOptions, 'container' | 'version' | 'baseline'>;
