@@ -51,19 +51,20 @@ export async function describeBackup(
 
 async function describe(container: BackupContainer, options: DescribeOptions): Promise<BackupDescription> {
   const { deep = false, signal, clock = systemClock } = options;
-  const listing = await listCatalog(container, signal);
+  let listing = await listCatalog(container, signal);
   const encrypted = listing.properties.encryption.enabled && container.decrypts !== true;
   const unsupported = findUnsupported(listing, encrypted);
-  const problems: DescriptionProblem[] = [...listing.problems];
-  const corrupt = new Set<LogFile>();
+  const problems: DescriptionProblem[] = [];
+  let corrupt = new Set<LogFile>();
   if (deep) {
     if (unsupported !== undefined) throw unreadable(container.url, encrypted, unsupported);
-    const found = await verifyLogFiles(container, listing.logFiles, { signal, clock, onProgress: options.onProgress });
-    for (const { file, error } of found) {
-      corrupt.add(file);
+    const read = await verifyLogFiles(container, listing, { signal, clock, onProgress: options.onProgress });
+    listing = read.listing;
+    corrupt = new Set(read.corrupt.keys());
+    for (const [file, error] of read.corrupt)
       problems.push({ kind: 'corrupt-file', message: error.message, file: file.name, offset: error.offset });
-    }
   }
+  problems.unshift(...listing.problems);
   const { expiredEnd } = listing.properties;
   const unreliableEnd = laterOf(listing.properties.unreliableEnd, expiredEnd);
   const coverage = analyzeLogs(listing.logFiles, unreliableEnd ?? 0n, corrupt);

@@ -3,16 +3,13 @@
 import type { Clock } from '../core/clock.js';
 import { BackupError } from '../core/errors.js';
 import type { BackupContainer } from '../ports/backup-container.js';
+import type { CatalogListing } from './catalog.js';
+import { listCatalog } from './catalog.js';
 import type { LogFile } from './description.js';
 import { SumsReader } from './log-sums.js';
 import { TimeSlices } from './time-slices.js';
 import { logDecoder, scanFile } from './verify-data-file.js';
 import { isDamage } from './verify-read.js';
-
-export interface CorruptLogFile {
-  readonly file: LogFile;
-  readonly error: BackupError;
-}
 
 export interface VerifyOptions {
   readonly signal: AbortSignal | undefined;
@@ -20,26 +17,69 @@ export interface VerifyOptions {
   readonly onProgress: ((progress: { readonly files: number; readonly bytes: number }) => void) | undefined;
 }
 
-/** What is wrong with the bytes of a file is found; errors of the container are thrown. One run of blocks is in memory at a time. */
+/** So often a container is listed again when files went while they were read. */
+const MAX_LISTINGS = 6;
+
+/**
+ * The last of the listings, whose log files have all been read, and what is wrong with which of them. Compaction and expiry delete files beside it: then the container is listed again, and what has
+ * come instead is read. What is wrong with the bytes of a file is found; errors of the container are thrown, FILE_NOT_FOUND if files go on going. One run of blocks is in memory at a time.
+ */
 export async function verifyLogFiles(
   container: BackupContainer,
-  files: readonly LogFile[],
+  first: CatalogListing,
   options: VerifyOptions,
-): Promise<CorruptLogFile[]> {
-  const found: CorruptLogFile[] = [];
-  const slices = new TimeSlices(options.clock);
-  let bytes = 0;
-  for (const [i, file] of files.entries()) {
-    try {
-      await verifyLogFile(container, file, slices, options.signal);
-    } catch (error) {
-      if (!isDamage(error)) throw error;
-      found.push({ file, error });
-    }
-    bytes += file.size;
-    options.onProgress?.({ files: i + 1, bytes });
+): Promise<{ readonly listing: CatalogListing; readonly corrupt: ReadonlyMap<LogFile, BackupError> }> {
+  const read = new FilesRead(container, options);
+  let listing = first;
+  for (let listings = 1; ; listings++) {
+    const gone = await read.readAll(listing.logFiles);
+    if (gone === undefined) return { listing, corrupt: read.damageOf(listing.logFiles) };
+    if (listings === MAX_LISTINGS) throw gone;
+    listing = await listCatalog(container, options.signal);
   }
-  return found;
+}
+
+class FilesRead {
+  readonly #container: BackupContainer;
+  readonly #options: VerifyOptions;
+  readonly #slices: TimeSlices;
+  /** By name; undefined: nothing is wrong with it. */
+  readonly #outcomes = new Map<string, BackupError | undefined>();
+  #bytes = 0;
+
+  constructor(container: BackupContainer, options: VerifyOptions) {
+    this.#container = container;
+    this.#options = options;
+    this.#slices = new TimeSlices(options.clock);
+  }
+
+  /** Those that were not read yet. The error of one that was gone, if one was. */
+  async readAll(files: readonly LogFile[]): Promise<BackupError | undefined> {
+    let gone: BackupError | undefined;
+    for (const file of files) {
+      if (this.#outcomes.has(file.name)) continue;
+      try {
+        await verifyLogFile(this.#container, file, this.#slices, this.#options.signal);
+        this.#outcomes.set(file.name, undefined);
+      } catch (error) {
+        if (isDamage(error)) this.#outcomes.set(file.name, error);
+        else if (BackupError.is(error, 'FILE_NOT_FOUND')) gone ??= error;
+        else throw error;
+      }
+      this.#bytes += file.size;
+      this.#options.onProgress?.({ files: this.#outcomes.size, bytes: this.#bytes });
+    }
+    return gone;
+  }
+
+  damageOf(files: readonly LogFile[]): Map<LogFile, BackupError> {
+    const damage = new Map<LogFile, BackupError>();
+    for (const file of files) {
+      const error = this.#outcomes.get(file.name);
+      if (error !== undefined) damage.set(file, error);
+    }
+    return damage;
+  }
 }
 
 async function verifyLogFile(
