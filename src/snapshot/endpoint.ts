@@ -7,6 +7,7 @@ import type { KeyRange } from '../core/key-range.js';
 import type { Version } from '../core/version.js';
 import { RANGE_FILES_PER_FOLDER, rangeFileName } from '../format/fdb/names.js';
 import type { BackupContainer } from '../ports/backup-container.js';
+import type { SoftLimit } from '../schedule/soft-limit.js';
 import { SoftLimitKeeper } from '../schedule/soft-limit-keeper.js';
 import { TaskPool } from '../schedule/task-pool.js';
 import type { TaskHandle } from '../schedule/task.js';
@@ -84,7 +85,7 @@ export class SnapshotEndpoint {
     const respond = (response: RangeResponse) => responses.push(response, signal);
     const saving = this.#saveWorkers(request, channel, respond);
     const keeper = this.#options.enableAutoTune ? this.#keeper() : undefined;
-    const context = { ...this.#scanContext(request, channel, saving, respond), limit: keeper?.limit };
+    const context = this.#scanContext(request, channel, saving, respond);
     const pool = this.#options.pool ?? new TaskPool({ concurrency: numThreads, clock });
     let failure: { readonly error: unknown } | undefined;
     const guard = async (work: Promise<void>) => {
@@ -98,9 +99,7 @@ export class SnapshotEndpoint {
     using tuning = new AbortScope(signal);
     const tuned = keeper === undefined ? undefined : guard(keeper.run(tuning.signal));
     const saved = guard(saving.run(ioThreadSize, signal));
-    const scans = Array.from({ length: numThreads }, () =>
-      guard(pool.run((task) => scanWorker(context, task), { signal })),
-    );
+    const scans = Array.from({ length: numThreads }, () => guard(scanAll(context, pool, keeper?.limit, signal)));
     await Promise.all(scans);
     channel.close();
     await saved;
@@ -142,11 +141,27 @@ export class SnapshotEndpoint {
     channel: SaveChannel,
     saving: SaveWorkers,
     respond: (response: RangeResponse) => Promise<void>,
-  ): Omit<ScanContext, 'limit'> {
+  ): ScanContext {
     const { source, blockSize, maxFileSize } = this.#options;
     const progress = new ScanProgress(source, ranges, batchSize, this.#options);
     const newCutter = (task: TaskHandle) =>
       new RowCutter({ blockSize, maxFileSize, pool: this.#buffers, channel, task });
     return { source, progress, versions, saving, policy: this.#options, newCutter, respond };
+  }
+}
+
+/**
+ * One scan worker. With a limit it leaves the pool between two batches, to wait for its place: inside it would keep others from running, those that have a place among them. One that has begun a batch goes on
+ * with it, however low the limit becomes.
+ */
+async function scanAll(
+  context: ScanContext,
+  pool: TaskPool,
+  limit: SoftLimit | undefined,
+  signal: AbortSignal,
+): Promise<void> {
+  for (let isOver = false; !isOver;) {
+    using _place = await limit?.guard(signal);
+    isOver = await pool.run((task) => scanWorker(context, task, limit === undefined ? Infinity : 1), { signal });
   }
 }

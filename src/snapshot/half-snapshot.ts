@@ -84,13 +84,15 @@ export async function beginHalfSnapshot(
 /** The newest one that the same snapshot can go on from; undefined: none. */
 export async function findResumable(
   halves: readonly HalfSnapshot[],
-  { container, ranges, atLeast, clock, resumeWithin }: ResolvedSnapshot,
+  { container, ranges, atLeast, version, clock, resumeWithin }: ResolvedSnapshot,
   access: Access,
 ): Promise<HalfSnapshot | undefined> {
   const oldest = clock.wallTime() - resumeWithin;
   const suitable = halves.filter(
     (half) =>
       half.snapshotBegin >= atLeast &&
+      // What is read at the wanted version would lie below everything of it.
+      (version === undefined || half.snapshotBegin <= version) &&
       (half.startedAt ?? -Infinity) >= oldest &&
       half.ranges?.length === ranges.length &&
       half.ranges.every((range, index) => equalRanges(range, ranges[index] as KeyRange)),
@@ -111,9 +113,9 @@ export async function expiredVersion(container: BackupContainer, access: Access)
   return version;
 }
 
-/** Its files that are recorded and still there, in key order. */
+/** Its files that are recorded and still there, in key order; none above `version`, if that is what is asked for. */
 export async function readStoredFiles(
-  container: BackupContainer,
+  { container, version: wanted }: Pick<ResolvedSnapshot, 'container' | 'version'>,
   half: HalfSnapshot,
   access: Access,
 ): Promise<RangeFileSums[]> {
@@ -122,7 +124,9 @@ export async function readStoredFiles(
     if (parseSnapshotPartName(name)?.uid !== undefined) recorded.push(...(await readPart(container, name, access)));
   }
   const sizes = await sizesOfFiles(container, half.snapshotBegin, access);
-  const there = recorded.filter(({ name, size }) => sizes.get(name) === size);
+  const there = recorded.filter(
+    ({ name, size, version }) => sizes.get(name) === size && (wanted === undefined || version <= wanted),
+  );
   return disjointWithin(there, half.ranges ?? []);
 }
 
@@ -137,8 +141,8 @@ async function readPart(container: BackupContainer, name: string, access: Access
   }
 }
 
-/** By name, of the range files in the snapshot's folder. */
-async function sizesOfFiles(
+/** By name, of the range files in the folder of the snapshot that was begun at this version. */
+export async function sizesOfFiles(
   container: BackupContainer,
   snapshotBegin: Version,
   access: Access,

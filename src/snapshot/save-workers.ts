@@ -2,10 +2,11 @@
 // Must never leave an unfinished file behind, and never give a buffer back that an append may still read.
 
 import { createHash, type Hash } from 'node:crypto';
-import { abortable } from '../core/abort.js';
+import { AbortScope, abortable } from '../core/abort.js';
 import type { BufferPool } from '../core/buffer-pool.js';
 import type { Clock } from '../core/clock.js';
 import { AssertionError } from '../core/errors.js';
+import { lingerFor } from '../core/linger.js';
 import { FileSumsBuilder } from '../format/fdb/file-sums.js';
 import type { EncodedGroup } from '../format/fdb/log-file-encoder.js';
 import type { BackupContainer, BackupFile } from '../ports/backup-container.js';
@@ -54,15 +55,25 @@ export class SaveWorkers {
     return this.#failuresInARow;
   }
 
-  /** Runs so many workers until the channel is closed and empty. Afterwards no file is open, whatever came of it. */
+  /** Runs so many workers until the channel is closed and empty. Afterwards no file is open, whatever came of it, unless the container does not answer. */
   async run(count: number, signal: AbortSignal): Promise<void> {
+    using scope = new AbortScope(signal);
+    let failure: { readonly error: unknown } | undefined;
+    const work = async () => {
+      try {
+        await this.#work(scope.signal);
+      } catch (error) {
+        failure ??= { error };
+        // What it had in hand is saved by nobody: the others would wait for its end, and the scans for its memory.
+        scope.end(error);
+      }
+    };
     try {
-      const workers = Array.from({ length: count }, () => this.#work(signal));
-      const outcomes = await Promise.allSettled(workers);
-      const failure = outcomes.find((outcome) => outcome.status === 'rejected');
-      if (failure !== undefined) throw failure.reason;
+      await Promise.all(Array.from({ length: count }, work));
+      if (failure !== undefined) throw failure.error;
     } finally {
-      await Promise.all([...this.#open.keys()].map((stream) => this.#abort(stream)));
+      const aborting = [...this.#open.keys()].map((stream) => this.#abort(stream));
+      await lingerFor(Promise.all(aborting), this.#options.clock);
     }
   }
 
@@ -93,7 +104,7 @@ export class SaveWorkers {
       stream.failure = { error };
       this.#failuresInARow++;
       if (!isTransient(error) || this.#failuresInARow >= this.#options.policy.maxAttempts) this.#givenUp ??= { error };
-      await this.#abort(stream);
+      await abortable(this.#abort(stream), signal);
     }
   }
 

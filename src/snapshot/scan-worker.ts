@@ -4,7 +4,6 @@ import { abortableStream } from '../core/abort.js';
 import { equalBytes } from '../core/bytes.js';
 import { AssertionError, BackupError, assert } from '../core/errors.js';
 import type { RangeSource, Region } from '../ports/range-source.js';
-import type { SoftLimit } from '../schedule/soft-limit.js';
 import type { TaskHandle } from '../schedule/task.js';
 import type { RetryPolicy } from './backoff.js';
 import { backOff } from './backoff.js';
@@ -23,8 +22,6 @@ export interface ScanContext {
   /** One for each batch of regions. */
   readonly newCutter: (task: TaskHandle) => RowCutter;
   readonly respond: (response: RangeResponse) => Promise<void>;
-  /** How many workers may scan; undefined: all of them. */
-  readonly limit: SoftLimit | undefined;
 }
 
 /** What one scan worker has at hand. */
@@ -40,25 +37,28 @@ export type Slices = AsyncGenerator<undefined, void, undefined>;
 const SLICE_BYTES = 128 << 10;
 const SLICE_BATCHES = 64;
 
-/** Goes on until there are no regions left. */
-export async function* scanWorker(context: ScanContext, task: TaskHandle): Slices {
+/** Goes on until there are no regions left, which it then says, or until it has scanned so many batches. */
+export async function* scanWorker(
+  context: ScanContext,
+  task: TaskHandle,
+  maxBatches = Infinity,
+): AsyncGenerator<undefined, boolean, undefined> {
   const { policy, progress, respond, saving } = context;
   const { signal } = task;
   const scan: Scan = { ...context, task, signal };
-  for (;;) {
+  for (let batches = 0; batches < maxBatches; batches++) {
     if (saving.givenUp !== undefined) {
       for (const range of progress.stop()) await respond({ range, error: saving.givenUp.error });
-      return;
+      return true;
     }
     // While the container has trouble there is no hurry.
     if (saving.failuresInARow > 0) await backOff(policy, saving.failuresInARow, signal);
-    // Between batches: a worker that has begun one goes on with it, however low the limit becomes.
-    using _place = await context.limit?.guard(signal);
     const next = await progress.next(signal);
-    if (next === undefined) return;
+    if (next === undefined) return true;
     if ('error' in next) await respond(next);
     else yield* scanBatch(scan, next);
   }
+  return false;
 }
 
 /** Neighbours, whose rows go on in one file while the version stays the same and nothing fails. */
@@ -119,5 +119,7 @@ async function* scanAt(scan: Scan, cutter: RowCutter, region: Region, { version 
     batches = 0;
     yield;
   }
+  // A source that merely ends when it is aborted has not said that there are no more rows.
+  signal.throwIfAborted();
   cutter.coverTo(end);
 }

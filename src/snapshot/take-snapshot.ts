@@ -8,7 +8,9 @@ import type { KeyRange } from '../core/key-range.js';
 import { formatRange } from '../core/key-range.js';
 import type { Version } from '../core/version.js';
 import { maxVersion } from '../core/version.js';
+import { MAX_PROPERTY_BYTES, PROPERTY, parseEncryptionMetadata } from '../format/fdb/properties.js';
 import type { RangeFileSums } from '../format/fdb/snapshot-sums.js';
+import type { BackupContainer } from '../ports/backup-container.js';
 import { backOff, isTransient, retrying } from './backoff.js';
 import { byKey, missingRanges } from './coverage.js';
 import { SnapshotEndpoint } from './endpoint.js';
@@ -19,13 +21,14 @@ import {
   findResumable,
   readHalfSnapshots,
   readStoredFiles,
+  sizesOfFiles,
 } from './half-snapshot.js';
 import { PartLog } from './part-log.js';
 import { WholeSnapshot } from './publish.js';
 import type { RangeFailed, RangeResponse } from './range-response.js';
 import type { ResolvedSnapshot, TakeSnapshotOptions } from './snapshot-options.js';
 import { resolveSnapshot } from './snapshot-options.js';
-import { type Access, deleteAll } from './small-files.js';
+import { type Access, deleteAll, readWhole } from './small-files.js';
 import { SnapshotVersions } from './versions.js';
 
 export interface SnapshotResult {
@@ -51,7 +54,7 @@ export interface SnapshotResult {
 /**
  * Stores all rows of the ranges and then the manifest. Goes on from a snapshot of the same ranges that was cut off, if there is one that is not too old.
  *
- * Errors: INVALID_OPTION; SNAPSHOT_INCOMPLETE when some ranges could not be stored (its `cause` is an AggregateError with one error for each; what was stored is kept for the next call); what the
+ * Errors: INVALID_OPTION; ENCRYPTION_KEY_MISSING when the container is encrypted and was opened without its key; SNAPSHOT_INCOMPLETE when some ranges could not be stored (its `cause` is an AggregateError with one error for each; what was stored is kept for the next call); what the
  * container throws for its small files; the signal's reason.
  */
 export async function takeSnapshot(options: TakeSnapshotOptions): Promise<SnapshotResult> {
@@ -83,6 +86,7 @@ class SnapshotRun {
   async run(): Promise<SnapshotResult> {
     const { container, ranges } = this.#options;
     await retrying(this.#options, this.#signal, () => abortable(container.create(), this.#signal));
+    await checkKey(container, this.#access);
     const halves = await this.#halfSnapshots();
     const resumed = this.#options.resume ? await this.#resume(halves) : undefined;
     const missing = missingRanges(this.#files, ranges);
@@ -105,7 +109,7 @@ class SnapshotRun {
     for (let left = halves; ;) {
       const half = await findResumable(left, this.#options, this.#access);
       if (half === undefined) return undefined;
-      const files = await readStoredFiles(container, half, this.#access);
+      const files = await readStoredFiles(this.#options, half, this.#access);
       if (missingRanges(files, this.#options.ranges).length > 0 || !(await this.#isComplete(files))) {
         for (const file of files) this.#count(file);
         this.#resumedFiles = files.length;
@@ -129,13 +133,17 @@ class SnapshotRun {
     try {
       const half = resumed ?? (await beginHalfSnapshot(this.#options, versions.current, this.#access));
       const parts = new PartLog(container, half, random, this.#access);
+      let failed: readonly RangeFailed[];
       try {
-        const failed = await this.#requestAll(missing, half, versions, parts);
-        if (failed.length > 0) throw incomplete(failed, this.#options);
+        failed = await this.#requestAll(missing, half, versions, parts);
       } finally {
         await parts.settled();
       }
-      return parts.entries;
+      if (failed.length === 0) return parts.entries;
+      // Nor can what the source said before be relied on: nothing goes on from it.
+      const isKept = !failed.some(({ error }) => BackupError.is(error, 'ADAPTER_CONTRACT'));
+      if (!isKept) await deleteAll(container, parts.entries, this.#access);
+      throw incomplete(failed, isKept, this.#options);
     } finally {
       await versions.close();
     }
@@ -196,6 +204,7 @@ class SnapshotRun {
     const whole = new WholeSnapshot(this.#files, ranges);
     assert(whole.descriptor.beginVersion >= this.#options.atLeast, 'no row was read below the version asked for');
     await this.#refuseExpired(whole);
+    await this.#checkThere(whole);
     const needed = await whole.publish(container, this.#access);
     // What an earlier run has stored may be in another snapshot by now: it is left to whoever looks for orphans.
     const own = this.#files.slice(this.#resumedFiles).map(({ name }) => name);
@@ -210,6 +219,20 @@ class SnapshotRun {
     const resumedFiles = this.#resumedFiles;
     const { name, files } = whole;
     return { name, beginVersion, endVersion, ranges, files, bytes, rows, rowBytes, resumedFiles, isNew };
+  }
+
+  /** Hours may have passed since a file was stored, and others clear away what they think is left over. */
+  async #checkThere({ files, snapshotBegin }: WholeSnapshot): Promise<void> {
+    const { container } = this.#options;
+    const sizes = await sizesOfFiles(container, snapshotBegin, this.#access);
+    const gone = files.filter(({ name, size }) => sizes.get(name) !== size);
+    const [first] = gone;
+    if (first === undefined) return;
+    throw new BackupError(
+      'SNAPSHOT_INCOMPLETE',
+      `${gone.length} files of the snapshot are gone or cut since they were stored, the first is ${first.name}: take it again, and only what is missing is scanned`,
+      { container: container.url, file: first.name, retryable: true },
+    );
   }
 
   /** Files below an expiry's mark are gone, or about to go. */
@@ -248,7 +271,17 @@ function rangeKey({ begin, end }: KeyRange): string {
   return `${toHex(begin)} ${toHex(end)}`;
 }
 
-function incomplete(failed: readonly RangeFailed[], { container }: ResolvedSnapshot): BackupError {
+/** Files that are not encrypted, between others that are, would be read by nobody. */
+async function checkKey(container: BackupContainer, access: Access): Promise<void> {
+  if (container.decrypts === true) return;
+  const bytes = await readWhole(container, PROPERTY.encryptionMetadata, MAX_PROPERTY_BYTES, access);
+  if (bytes === undefined || !parseEncryptionMetadata(bytes).enabled) return;
+  throw new BackupError('ENCRYPTION_KEY_MISSING', `${container.url} is encrypted, and was opened without its key`, {
+    container: container.url,
+  });
+}
+
+function incomplete(failed: readonly RangeFailed[], isKept: boolean, { container }: ResolvedSnapshot): BackupError {
   const errors = failed.map(({ range, error }) => {
     const reason = error instanceof Error ? error.message : String(error);
     return new Error(`${formatRange(range)}: ${reason}`, { cause: error });
@@ -256,7 +289,7 @@ function incomplete(failed: readonly RangeFailed[], { container }: ResolvedSnaps
   const first = (errors[0] as Error).message;
   return new BackupError(
     'SNAPSHOT_INCOMPLETE',
-    `${failed.length} ranges of the snapshot could not be stored, the first is ${first}. What was stored is kept: take it again, and only what is missing is scanned`,
+    `${failed.length} ranges of the snapshot could not be stored, the first is ${first}. ${isKept ? 'What was stored is kept: take it again, and only what is missing is scanned' : 'The source breaks its contract: nothing of it is used'}`,
     {
       container: container.url,
       retryable: failed.every(({ error }) => isTransient(error)),

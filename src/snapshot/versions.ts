@@ -2,7 +2,9 @@
 // A version is released when nothing reads at it any more, and never before.
 
 import { abortable } from '../core/abort.js';
+import type { Clock } from '../core/clock.js';
 import { BackupError } from '../core/errors.js';
+import { lingerFor } from '../core/linger.js';
 import type { Version } from '../core/version.js';
 import { maxVersion } from '../core/version.js';
 import type { RangeSource } from '../ports/range-source.js';
@@ -95,7 +97,7 @@ export class SnapshotVersions {
     const stillUsed = [this.#current, ...this.#older].some(
       (other) => other !== held && other.version === held.version && other.ours,
     );
-    if (held.ours && !stillUsed) await releaseVersion(this.#source, held.version);
+    if (held.ours && !stillUsed) await releaseVersion(this.#source, held.version, this.#policy.clock);
   }
 }
 
@@ -106,7 +108,11 @@ async function readVersion(
   signal: AbortSignal,
 ): Promise<Version> {
   const version = await retrying(policy, signal, () =>
-    abortable(source.readVersion({ atLeast, signal }), signal, (late) => void releaseVersion(source, late)),
+    abortable(
+      source.readVersion({ atLeast, signal }),
+      signal,
+      (late) => void releaseVersion(source, late, policy.clock),
+    ),
   );
   if (typeof version !== 'bigint' || version < atLeast) {
     throw new BackupError('ADAPTER_CONTRACT', `readVersion must answer ${atLeast} or above, got ${String(version)}`);
@@ -114,10 +120,9 @@ async function readVersion(
   return version;
 }
 
-async function releaseVersion(source: RangeSource, version: Version): Promise<void> {
-  try {
-    await source.releaseVersion?.(version);
-  } catch {
-    // A courtesy to the source: the snapshot is none the worse when it fails, and a source must bound by itself what it keeps for readers that have died.
-  }
+/** A courtesy to the source: the snapshot is none the worse when it fails, and does not wait for ever. A source must bound by itself what it keeps for readers that have died. */
+async function releaseVersion(source: RangeSource, version: Version, clock: Clock): Promise<void> {
+  // A source that throws at once is no different.
+  const release = async () => source.releaseVersion?.(version);
+  await lingerFor(release(), clock);
 }

@@ -4,6 +4,7 @@ import { expect, it } from 'vitest';
 import { NORMAL_KEYS } from '../../src/core/key-range.js';
 import { MemoryContainer } from '../../src/container/memory-container.js';
 import type { LoadSample } from '../../src/schedule/host-load.js';
+import { TaskPool } from '../../src/schedule/task-pool.js';
 import { takeSnapshot } from '../../src/snapshot/take-snapshot.js';
 import { ManualClock } from '../../src/testing/manual-clock.js';
 import { MemoryRangeSource } from '../../src/testing/memory-range-source.js';
@@ -98,3 +99,18 @@ it('needs statistics', async () => {
     takeSnapshot({ source, container: new MemoryContainer(), ranges: [], enableAutoTune: true }),
   ).rejects.toMatchObject({ code: 'INVALID_OPTION', message: expect.stringContaining('statistics') as string });
 });
+
+it.each([1, 2, 3])(
+  'goes on in a pool that it shares and that has fewer places than it has workers: %i',
+  async (concurrency) => {
+    const { source } = countingSource(() => undefined);
+    // Larger than a slice, so that a scan is set aside while it has its place under the limit.
+    source.commit(manyRows(320, 20_000));
+    const container = new MemoryContainer();
+    const pool = new TaskPool({ concurrency });
+    const load = { statistics: { sample: () => BUSY }, autoTuneRemainThreads: 0, enableAutoTune: true };
+    const result = await takeSnapshot({ ...load, numThreads: 4, batchSize: 2, source, container, pool, ranges: [] });
+    await checkSnapshot(container, source, result);
+    await pool.stop();
+  },
+);

@@ -7,6 +7,7 @@ import type { BackupContainer } from '../../src/ports/backup-container.js';
 import type { RangeSource } from '../../src/ports/range-source.js';
 import { TaskPool } from '../../src/schedule/task-pool.js';
 import { SnapshotEndpoint } from '../../src/snapshot/endpoint.js';
+import type { RangeResponse } from '../../src/snapshot/range-response.js';
 import { takeSnapshot } from '../../src/snapshot/take-snapshot.js';
 import { SnapshotVersions } from '../../src/snapshot/versions.js';
 import { ManualClock } from '../../src/testing/manual-clock.js';
@@ -143,6 +144,53 @@ describe('cancelling', () => {
     if (!isContainerCall && moment !== 'rate') source.delay(moment, 0);
     const result = await takeSnapshot({ ...base, container: inner });
     await checkSnapshot(inner, source, result);
+  });
+
+  it('ends also when the container never answers an abort, nor the source a release', async () => {
+    const clock = new ManualClock();
+    const source = new MemoryRangeSource();
+    source.commit(manyRows(100, 1000));
+    source.releaseVersion = () => new Promise(() => undefined);
+    const container = new MemoryContainer();
+    const writeFile = container.writeFile.bind(container);
+    container.writeFile = async (name, options) => {
+      const file = await writeFile(name, options);
+      if (!name.startsWith('kvranges/')) return file;
+      const never = () => new Promise<never>(() => undefined);
+      return { name, append: never, finish: never, abort: never };
+    };
+    const stop = new AbortController();
+    const base = { source, container, ranges: [], clock };
+    const outcome = takeSnapshot({ ...base, signal: stop.signal }).catch((e: unknown) => e);
+    await clock.settle();
+    stop.abort(new Error('cancelled'));
+    await clock.settle();
+    for (let second = 0; second < 3; second++) await clock.advance(1000);
+    expect(await outcome).toBe(stop.signal.reason);
+    expect(clock.pendingTimers).toBe(0);
+  });
+
+  it('is heard although the source merely ends its scans', async () => {
+    const stop = new AbortController();
+    const source = new MemoryRangeSource({ borders: [key('k000050')], batchRows: 10 });
+    source.commit(manyRows(100, 1000));
+    const scan = source.scan.bind(source);
+    source.scan = async function* (request) {
+      let batches = 0;
+      for await (const batch of scan(request)) {
+        yield batch;
+        if (++batches < 3) continue;
+        stop.abort(new Error('cancelled'));
+        return;
+      }
+    };
+    const responses: RangeResponse[] = [];
+    const container = new MemoryContainer();
+    await expect(
+      takeSnapshot({ source, container, ranges: [], signal: stop.signal, onResponse: (r) => responses.push(r) }),
+    ).rejects.toThrow('cancelled');
+    expect(responses).toEqual([]);
+    expect(await fileNames(container, 'kvranges/')).toEqual([]);
   });
 
   it('before it begins does nothing at all', async () => {

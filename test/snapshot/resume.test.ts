@@ -86,6 +86,51 @@ describe('a snapshot that was cut off', () => {
     expect(await takeSnapshot({ ...base, atLeast: 12n })).toMatchObject({ resumedFiles: 0, beginVersion: 12n });
   });
 
+  it('is not resumed at a version below it: what is asked for is read at that version', async () => {
+    const { source, container, base } = await cutOff();
+    const result = await takeSnapshot({ ...base, version: 10n });
+    expect(result).toMatchObject({ beginVersion: 10n, endVersion: 10n, resumedFiles: 0 });
+    expect(result.files.every(({ name }) => name.startsWith('kvranges/snapshot.000000000000000010/'))).toBe(true);
+    expect((await listHalfSnapshots(container)).length).toBe(1);
+    expect(source.rowsAt(10n)).toEqual([]);
+  });
+
+  it('is resumed at a version above it without the files that are newer', async () => {
+    const { source, container, base, clock } = await cutOff();
+    const wanted = source.committed;
+    // What is left of it, in part: one file of a newer version.
+    source.commit([set('k000060', 'newer')]);
+    const stop = new AbortController();
+    const cut = { signal: stop.signal, onResponse: () => queueMicrotask(() => stop.abort(new Error('again'))) };
+    await expect(takeSnapshot({ ...base, ...cut })).rejects.toThrow('again');
+    const newer = (await fileNames(container, 'kvranges/')).filter((name) =>
+      name.includes(`range,${source.committed},`),
+    );
+    expect(newer.length).toBeGreaterThan(0);
+    const result = await takeSnapshot({ ...base, version: wanted, clock });
+    await checkSnapshot(container, source, result);
+    expect(result).toMatchObject({ beginVersion: 11n, endVersion: wanted, resumedFiles: 2 });
+  });
+
+  it('is not completed with files that were cleared away while it went on', async () => {
+    const { source, container, base } = await cutOff();
+    const [stored] = await fileNames(container, 'kvranges/');
+    let isFirst = true;
+    const onResponse = () => {
+      if (isFirst) void container.deleteFile(stored!);
+      isFirst = false;
+    };
+    await expect(takeSnapshot({ ...base, onResponse })).rejects.toMatchObject({
+      code: 'SNAPSHOT_INCOMPLETE',
+      file: stored,
+      retryable: true,
+    });
+    expect(await fileNames(container, 'snapshots/')).toEqual([]);
+    const result = await takeSnapshot(base);
+    await checkSnapshot(container, source, result);
+    expect(result.resumedFiles).toBe(3);
+  });
+
   it('is not resumed below versions that are expired, or being expired', async () => {
     for (const name of [PROPERTY.unreliableEndVersion, PROPERTY.expiredEndVersion]) {
       for (const [end, resumedFiles] of [

@@ -1,8 +1,9 @@
 // What a snapshot consists of, and what it does when the source or the container does not play along.
 
 import { describe, expect, it } from 'vitest';
+import { openEncryptedContainer } from '../../src/container/encrypted-container.js';
 import { MemoryContainer } from '../../src/container/memory-container.js';
-import { BackupError } from '../../src/core/errors.js';
+import { AssertionError, BackupError } from '../../src/core/errors.js';
 import { formatRange } from '../../src/core/key-range.js';
 import { parseRangeFileName } from '../../src/format/fdb/names.js';
 import type { ScanRequest } from '../../src/ports/range-source.js';
@@ -448,6 +449,30 @@ describe('when the source fails', () => {
     }
   });
 
+  it('believes nothing that such a source has said before, the next time either', async () => {
+    const source = new MemoryRangeSource({ batchRows: 10, borders: [key('k000050')] });
+    source.commit(manyRows(100, 10));
+    const scan = source.scan.bind(source);
+    source.scan = async function* (request) {
+      let index = 0;
+      for await (const batch of scan(request)) {
+        // A row that comes too late: the files that should have held it may be finished already.
+        const rows = batch.filter(([rowKey]) => Buffer.compare(rowKey, key('k000001')) !== 0);
+        yield ++index === 4 ? [[key('k000001'), key('late')] as const, ...rows] : rows;
+      }
+    };
+    const container = new MemoryContainer();
+    const base = { source, container, ranges: [], clock: new HastyClock(), maxFileSize: 1 };
+    const error: unknown = await takeSnapshot(base).catch((e: unknown) => e);
+    expect(error).toMatchObject({ code: 'SNAPSHOT_INCOMPLETE' });
+    expect((error as Error).message).toContain('nothing of it is used');
+    expect((await fileNames(container, 'kvranges/')).length).toBeGreaterThan(0);
+    source.scan = scan;
+    const result = await takeSnapshot(base);
+    expect(result.resumedFiles).toBe(0);
+    await checkSnapshot(container, source, result);
+  });
+
   it('refuses regions that leave a hole', async () => {
     const source = new MemoryRangeSource({ borders: [key('b'), key('c')] });
     const regions = source.regions.bind(source);
@@ -495,6 +520,40 @@ describe('when the container fails', () => {
       await expect(taking).rejects.toMatchObject({ code: 'SNAPSHOT_INCOMPLETE', retryable: error.retryable });
       expect(source.scans.length).toBeLessThan(60);
     }
+  });
+
+  it('ends with a mistake of our own, and does not wait for what that leaves undone', async () => {
+    const source = new MemoryRangeSource({ batchRows: 10 });
+    source.commit(manyRows(300, 1000));
+    const container = new MemoryContainer();
+    const writeFile = container.writeFile.bind(container);
+    let appends = 0;
+    container.writeFile = async (name, options) => {
+      const file = await writeFile(name, options);
+      const append = file.append.bind(file);
+      file.append = async (chunks) => {
+        if (name.startsWith('kvranges/') && ++appends === 2) throw new AssertionError('so it seems');
+        await append(chunks);
+      };
+      return file;
+    };
+    const options = { ioThreadSize: 2, numThreads: 1, channelBytes: 1, maxFileSize: 5000 };
+    await expect(takeSnapshot({ ...options, source, container, ranges: [] })).rejects.toThrow('so it seems');
+  });
+
+  it('refuses one that is encrypted and was opened without its key', async () => {
+    const source = new MemoryRangeSource();
+    source.commit([set('a', '1')]);
+    const container = new MemoryContainer();
+    const withKey = await openEncryptedContainer(container, { key: new Uint8Array(32) });
+    await withKey.create();
+    const before = await fileNames(container);
+    await expect(takeSnapshot({ source, container, ranges: [] })).rejects.toMatchObject({
+      code: 'ENCRYPTION_KEY_MISSING',
+      container: container.url,
+    });
+    expect(await fileNames(container)).toEqual(before);
+    await checkSnapshot(withKey, source, await takeSnapshot({ source, container: withKey, ranges: [] }));
   });
 
   it('keeps to the rate that it is given', async () => {
