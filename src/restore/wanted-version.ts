@@ -67,8 +67,8 @@ export async function resolveVersion(
 }
 
 /**
- * The newest version that was recorded at or before `time` (ms since 1970); undefined if there is none. Where the machine's clock was set back, of the versions with such a time
- * the largest counts.
+ * The newest version that was recorded at or before `time` (ms since 1970), as were all before it; undefined if there is none. Where the machine's clock was set back, that is the earlier one of two: once a clock has
+ * begun years behind, what it recorded would otherwise count as older than any time that is asked for.
  */
 export async function versionAt(
   container: BackupContainer,
@@ -80,7 +80,9 @@ export async function versionAt(
   for await (const { name } of container.listFiles(VERSION_TIME_FOLDER)) {
     if ((++names & 0x3ff) === 0) signal?.throwIfAborted();
     const recorded = parseVersionTimeName(name);
-    if (recorded !== undefined && recorded.time <= time) newest = recorded; // listed in the order of versions
+    if (recorded === undefined) continue;
+    if (recorded.time > time) break; // listed in the order of versions
+    newest = recorded;
   }
   return newest;
 }

@@ -321,7 +321,9 @@ describe('the version of a restore', () => {
   it.each([
     [1000, 10n],
     [1499, 10n],
-    [1500, 30n],
+    [1500, 10n], // when 30 was recorded, by that clock: but 20 was there before it, at 2000
+    [1999, 10n],
+    [2000, 30n],
     [3999, 30n],
     [4000, 40n],
     [1e15, 40n],
@@ -330,6 +332,14 @@ describe('the version of a restore', () => {
     expect((await chosen(container, { timestamp: time })).version).toBe(version);
     expect((await chosen(container, { timestamp: new Date(time) })).version).toBe(version);
     expect((await versionAt(container, time))?.version).toBe(version);
+  });
+
+  it('is of before the accident, though a clock that was years behind has recorded what came after it', async () => {
+    const container = await timed();
+    await put(container, versionTimeName({ version: 50n, time: 3 }), '');
+    await put(container, versionTimeName({ version: 60n, time: 6000 }), '');
+    expect((await chosen(container, { timestamp: 3500 })).version).toBe(30n);
+    expect((await chosen(container, { timestamp: 5000 })).version).toBe(50n);
   });
 
   it('at a time before the first record, or for which nothing can be restored, is refused', async () => {
