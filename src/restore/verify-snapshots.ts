@@ -4,11 +4,12 @@ import type { KeyRange } from '../core/key-range.js';
 import { equalBytes } from '../core/bytes.js';
 import { formatRange } from '../core/key-range.js';
 import type { Version } from '../core/version.js';
+import type { SnapshotFileDescriptor } from '../format/fdb/names.js';
 import { parseRangeFileName } from '../format/fdb/names.js';
 import type { SnapshotManifest } from '../format/fdb/snapshot-manifest.js';
 import { MAX_MANIFEST_BYTES, parseSnapshotManifest } from '../format/fdb/snapshot-manifest.js';
 import type { RangeFileSums } from '../format/fdb/snapshot-sums.js';
-import { MAX_SNAPSHOT_SUMS_BYTES, parseSnapshotSums } from '../format/fdb/snapshot-sums.js';
+import { MAX_SNAPSHOT_SUMS_BYTES, parseSnapshotSums, parseSnapshotSumsName } from '../format/fdb/snapshot-sums.js';
 import type { SnapshotFile } from './catalog.js';
 import { readSmallFile } from './catalog.js';
 import { SumsReader } from './log-sums.js';
@@ -16,6 +17,7 @@ import type { VerifyContext } from './verify-context.js';
 import { RangeRunDecoder, scanFile } from './verify-data-file.js';
 import { inParallel } from './verify-in-parallel.js';
 import { keyOfSnapshot } from './verify-inventory.js';
+import { lostManifest } from './verify-lost-manifests.js';
 import { isDamage, isListed } from './verify-read.js';
 
 /** Returns the range files that some snapshot has. */
@@ -28,8 +30,32 @@ export async function verifySnapshots(context: VerifyContext, unreliableEnd: Ver
     if (manifest.beginVersion < unreliableEnd) context.leftovers.push(manifest.name);
     else await verifySnapshot(context, manifest, used);
   }
-  for (const [key, { name }] of sidecars) if (!withManifest.has(key)) context.leftovers.push(name);
+  for (const [key, { name }] of sidecars)
+    if (!withManifest.has(key)) await verifySidecar(context, name, unreliableEnd, used);
   return used;
+}
+
+/** A sidecar without its manifest: what a snapshot has left that was cut off at its very end, or a snapshot that has lost its manifest. */
+async function verifySidecar(
+  context: VerifyContext,
+  name: string,
+  unreliableEnd: Version,
+  used: Set<string>,
+): Promise<void> {
+  const descriptor = parseSnapshotSumsName(name) as SnapshotFileDescriptor;
+  const sidecar = descriptor.beginVersion < unreliableEnd ? undefined : await readSidecar(context, descriptor);
+  const lost = sidecar && (await lostManifest(context, descriptor, sidecar, used));
+  if (sidecar === undefined || lost === undefined) {
+    context.leftovers.push(name);
+    return;
+  }
+  context.missing(lost, `${lost} is not there; its range files are, and the sidecar ${name} names them`);
+  for (const file of sidecar.keys()) used.add(file);
+  const { concurrency, signal } = context.options;
+  const files = [...sidecar].filter(([file]) => context.inventory.rangeFiles.has(file));
+  await inParallel(files, concurrency, signal, async ([file, entry]) => {
+    await verifyRangeFile(context, file, entry, entry.range);
+  });
 }
 
 async function verifySnapshot(context: VerifyContext, file: SnapshotFile, used: Set<string>): Promise<void> {
@@ -89,7 +115,7 @@ async function readManifest(context: VerifyContext, file: SnapshotFile): Promise
 
 async function readSidecar(
   context: VerifyContext,
-  file: SnapshotFile,
+  file: SnapshotFileDescriptor,
 ): Promise<ReadonlyMap<string, RangeFileSums> | undefined> {
   const sidecar = context.inventory.sidecars.get(keyOfSnapshot(file));
   if (sidecar === undefined) return undefined;
