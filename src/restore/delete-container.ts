@@ -41,7 +41,7 @@ export interface DeleteContainerResult {
  * Deletes the whole backup; files of other kinds stay. The job that writes there must have ended. A container that is not there, or that has been deleted already, is INVALID_STATE too: it is
  * no backup.
  *
- * Throws INVALID_STATE for what is not a backup container, the signal's reason, and what the container throws: the same call then deletes the rest.
+ * Throws INVALID_OPTION; INVALID_STATE for what is not a backup container; the signal's reason; what the container throws: the same call then deletes the rest. It needs no key for an encrypted container.
  */
 export async function deleteContainer(
   outer: BackupContainer,

@@ -52,10 +52,11 @@ export interface SnapshotResult {
 }
 
 /**
- * Stores all rows of the ranges and then the manifest. Goes on from a snapshot of the same ranges that was cut off, if there is one that is not too old.
+ * Stores all rows of the ranges and then the manifest. Goes on from a snapshot of the same ranges that was cut off, if there is one that is not too old. One at a time for a container.
  *
- * Errors: INVALID_OPTION; ENCRYPTION_KEY_MISSING when the container is encrypted and was opened without its key; SNAPSHOT_INCOMPLETE when some ranges could not be stored (its `cause` is an AggregateError with one error for each; what was stored is kept for the next call); what the
- * container throws for its small files; the signal's reason.
+ * Errors: INVALID_OPTION; ENCRYPTION_KEY_MISSING when the container is encrypted and was opened without its key; SNAPSHOT_INCOMPLETE when some ranges could not be stored (its `cause` is an AggregateError with one error for each; what was stored is kept for the next call, unless the source broke its contract), when files of it have
+ * gone meanwhile, or when an expiry has passed the version at which it was begun; FILE_EXISTS when a snapshot of other ranges has its versions and size; what source and container throw when they are asked for a version, or for
+ * small files, and go on failing; the signal's reason.
  */
 export async function takeSnapshot(options: TakeSnapshotOptions): Promise<SnapshotResult> {
   const resolved = resolveSnapshot(options);
