@@ -44,7 +44,7 @@ const MAX_RESPONSES = 256;
 
 /**
  * Takes requests, several at a time if need be; all of them share the rate limit and the buffers. Memory, per request: `channelBytes` of encoded rows that wait to be saved, and for each of the
- * `numThreads` scans a batch of rows of the source and up to two groups of encoded rows (1 MiB and a block each). Buffers that nobody uses are kept up to as much again.
+ * `numThreads` scans a batch of rows of the source and the group of rows that is being encoded (1.25 MiB, or one row if that is larger). Buffers that nobody uses are kept, up to `channelBytes` for all requests.
  */
 export class SnapshotEndpoint {
   readonly #options: ResolvedEndpoint;
