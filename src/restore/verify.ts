@@ -3,19 +3,21 @@
 import type { Clock } from '../core/clock.js';
 import { systemClock } from '../core/clock.js';
 import { BackupError } from '../core/errors.js';
+import type { Version } from '../core/version.js';
 import type { BackupContainer } from '../ports/backup-container.js';
 import { TimeSlices } from './time-slices.js';
 import type { VerifyProgress } from './verify-context.js';
 import { VerifyContext } from './verify-context.js';
 import { SteadyContainer } from './verify-steady-container.js';
 import { checkConcurrency } from './verify-in-parallel.js';
-import { listLogFiles, takeInventory } from './verify-inventory.js';
+import { takeInventory } from './verify-inventory.js';
 import { reportGaps, reportMissingLogFiles, verifyLogs } from './verify-logs.js';
 import { verifyProperties } from './verify-properties.js';
 import type { VerifyReport } from './verify-report.js';
 import { ProblemCollector } from './verify-report.js';
 import { verifySnapshots, verifyUnusedRangeFiles } from './verify-snapshots.js';
 import { reportTwins } from './verify-twins.js';
+import { settledLogFiles } from './verify-unfinished-logs.js';
 
 export interface VerifyBackupOptions {
   /** Read and decode every byte. Default false: names, sizes and the small files. */
@@ -50,18 +52,17 @@ export async function verifyBackup(outer: BackupContainer, options: VerifyBackup
   const used = await verifySnapshots(context, unreliableEnd);
   await verifyUnusedRangeFiles(context, used);
   await verifyLogs(context, unreliableEnd);
-  await reportLogsAsTheyAre(context);
+  await reportLogsAsTheyAre(context, unreliableEnd, clock);
   context.settleSuspects();
   if (deep) await reportTwins(context, used);
   return reportOf(context);
 }
 
 /** Files come and go while a verification runs: what is missing is decided by what is there at its end. */
-async function reportLogsAsTheyAre(context: VerifyContext): Promise<void> {
-  const { container, signal } = context.options;
-  const present = await listLogFiles(container, signal);
+async function reportLogsAsTheyAre(context: VerifyContext, before: Version, clock: Clock): Promise<void> {
+  const present = await settledLogFiles(context, before, clock);
   // Damage of the properties has been reported already.
-  const { unreliableEnd } = await verifyProperties(container, new ProblemCollector());
+  const { unreliableEnd } = await verifyProperties(context.options.container, new ProblemCollector());
   await reportMissingLogFiles(context, present, unreliableEnd);
   const there = new Set(present.map(({ name }) => name));
   for (const { name } of context.inventory.logFiles) if (!there.has(name)) context.unchecked.delete(name);
