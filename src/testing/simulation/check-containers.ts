@@ -129,7 +129,7 @@ async function checkRestore(
   const memory = new MemoryRestoreTarget(failingTarget(random, faults));
   const ranges = random.chance(0.2) ? partOf(cluster, job) : undefined;
   const options: RestoreOptions = {
-    container: containers.reader(job.url),
+    container: cluster.restored(containers.reader(job.url)),
     target: random.chance(0.5) ? memory : withoutShards(memory),
     shards: random.int(1, 4),
     version,

@@ -49,7 +49,9 @@ function checkPlace(
   const epoch = log.allEpochs.find(({ begin, end }) => begin <= file.begin && (end === undefined || file.begin < end));
   verdict.expect(file.begin < file.end, 'file name', () => `${name} is empty or backwards`);
   // Compaction goes across recoveries, but not across a change of the number of tags.
-  const spanned = log.allEpochs.filter(({ begin, end }) => begin < file.end && (end === undefined || end > file.begin));
+  const spanned = log.allEpochs.filter(
+    ({ begin, end }) => begin < file.end && (end === undefined || (end > file.begin && end > begin)),
+  );
   const fits =
     epoch !== undefined &&
     file.tag < file.totalTags &&

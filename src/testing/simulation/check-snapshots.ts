@@ -160,13 +160,8 @@ function checkLogGoes({ containers, verdict }: StoreCheckParts, url: string, nam
   if (file === undefined || file.end <= markOf(files)) return;
   const holds = (other: string) => {
     const log = parseLogName(other);
-    return (
-      log !== undefined &&
-      log.tag === file.tag &&
-      log.totalTags === file.totalTags &&
-      log.begin <= file.begin &&
-      file.end <= log.end
-    );
+    if (log?.tag !== file.tag || log.totalTags !== file.totalTags) return false;
+    return log.begin <= file.begin && file.end <= log.end;
   };
   const isHeld = [...files.keys()].some((other) => other !== name && holds(other));
   verdict.expect(isHeld, 'no log goes that is needed', () => `${url} ${name}; the mark is ${markOf(files)}`);

@@ -47,7 +47,15 @@ export class SimCluster implements StoreCheckParts {
   /** The first version that the database may write. */
   readonly firstVersion: Version;
 
-  constructor(seed: number, trace: boolean) {
+  /** What restores read: a container, or what a planted bug makes of it. */
+  readonly restored: (container: BackupContainer) => BackupContainer;
+
+  constructor(
+    seed: number,
+    trace: boolean,
+    restored: (container: BackupContainer) => BackupContainer = (container) => container,
+  ) {
+    this.restored = restored;
     const random = new SimRandom(seed);
     const scheduler = new SimScheduler(random);
     const faults = new SimFaults(random, this.hits);

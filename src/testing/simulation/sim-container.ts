@@ -198,7 +198,6 @@ export class SimContainers {
   }
 }
 
-// eslint-disable-next-line @typescript-eslint/require-await -- what is listed is there already
 async function* yieldAll(files: readonly ListedFile[]): AsyncGenerator<ListedFile> {
   yield* files;
 }

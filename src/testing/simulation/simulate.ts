@@ -67,7 +67,7 @@ class Simulation {
 
   constructor({ seed, trace, rules = {} }: SimulateOptions) {
     this.#seed = seed;
-    this.#cluster = new SimCluster(seed, trace ?? false);
+    this.#cluster = new SimCluster(seed, trace ?? false, rules.restored);
     const { random } = this.#cluster.world;
     this.#calmAt = random.pick([600, 1200, 2500]);
     this.#database = new SimDatabase(this.#cluster);
@@ -79,7 +79,7 @@ class Simulation {
       ? new SimHosts(this.#cluster, knobs, snapshotKnobs)
       : new SimRecruiter(this.#cluster, knobs, rules.worker ?? {});
     this.#snapshotters = new SimSnapshotters(this.#cluster, snapshotKnobs, rules.snapshots ?? {});
-    this.#snapshotterCount = hasHosts ? 0 : random.int(1, 3);
+    this.#snapshotterCount = hasHosts ? 0 : random.int(1, 2);
     this.#operator = new SimOperator(this.#cluster);
     this.#care = new SimCare(this.#cluster, rules.care ?? {});
   }

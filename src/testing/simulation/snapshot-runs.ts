@@ -30,7 +30,7 @@ export interface SnapshotRules {
 export function drawSnapshotKnobs(random: SimRandom): SnapshotRunKnobs {
   return {
     leaseTtl: random.pick([60, 200, 700]),
-    pollInterval: 110,
+    pollInterval: random.pick([30, 140, 140]),
     concurrentSnapshots: random.int(1, 2),
     stallTimeout: random.pick([600, 3_000]),
     failureDelay: 40,
