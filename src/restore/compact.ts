@@ -39,6 +39,7 @@ export interface CompactOptions {
   readonly graceMs?: number | undefined;
   /** Tags' files that are merged at a time, 1 to 256, and files deleted at a time. Default 4. */
   readonly concurrency?: number | undefined;
+  /** Aborting leaves files that lie within merged ones, at worst; the same call goes on. */
   readonly signal?: AbortSignal | undefined;
   readonly clock?: Clock | undefined;
   readonly random?: Random | undefined;

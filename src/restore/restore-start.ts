@@ -28,7 +28,9 @@ export interface RestoreStart {
 export interface StartOptions {
   /** Keys to restore: default all. */
   readonly ranges?: readonly KeyRange[] | undefined;
+  /** Default: the newest snapshot that serves, else, for a log-only job, an empty database. */
   readonly baseline?: RestoreBaseline | undefined;
+  /** Inclusive: the first version at which the database can have written anything. Default: what the job said when it was submitted. */
   readonly firstVersion?: Version | undefined;
 }
 

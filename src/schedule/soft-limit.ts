@@ -22,6 +22,7 @@ export class SoftLimitGuard implements Disposable {
   }
 }
 
+/** Bounds how many do something at a time; the bound can be changed while they do it. First come, first served. Throws INVALID_OPTION for a bound that is no whole number from 1 on. */
 export class SoftLimit {
   #cap: number;
   #active = 0;

@@ -47,6 +47,10 @@ const DEFAULT_CAPACITY = 65_536;
 const TURN_MS = 5;
 const TURN_SLICES = 1024;
 
+/**
+ * Runs tasks in slices, `concurrency` of them at a time, in the order that its queue chooses, and lets the host's event loop turn in between. Own it, and `stop` it in the end. Throws INVALID_OPTION with the option's
+ * name and value.
+ */
 export class TaskPool {
   readonly #pool: PQueue<TaskQueue, SliceOptions>;
   readonly #queue: TaskQueue;

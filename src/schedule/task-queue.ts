@@ -28,6 +28,7 @@ export type PriorityOf = (time: TaskTime | undefined, options: Partial<SliceOpti
 
 const givenPriority: PriorityOf = (_time, options) => options?.priority ?? 0;
 
+/** What MultilevelQueue, SingleLevelQueue and PriorityTaskQueue have in common. */
 export abstract class TaskQueue implements Queue<RunFunction, SliceOptions> {
   readonly #order: SliceOrder;
   readonly #priorityOf: PriorityOf;

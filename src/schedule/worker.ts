@@ -69,6 +69,7 @@ export class Builder {
   }
 }
 
+/** Runs runnables, which handle one task after another; made by a Builder. What it has started has ended when `stop` has settled. Throws INVALID_OPTION with the option's name and value. */
 export class Worker {
   readonly name: string;
   readonly #concurrency: number;

@@ -38,12 +38,15 @@ async function withAccess<T>(options: AbandonedOptions, body: (access: Access) =
   return await body({ policy: { ...POLICY, clock, random }, signal: scope.signal });
 }
 
-/** Snapshots that were begun and not completed, oldest first. One that is being taken right now is among them. */
+/** Snapshots that were begun and not completed, oldest first. One that is being taken right now is among them. None in a container that is not there. */
 export function listHalfSnapshots(container: BackupContainer, options: AbandonedOptions = {}): Promise<HalfSnapshot[]> {
   return withAccess(options, (access) => readHalfSnapshots(container, access));
 }
 
-/** It will not be resumed any more: removes its entries, then those of its files that nothing else needs. Not while it is being taken. */
+/**
+ * It will not be resumed any more: removes its entries, then those of its files that nothing else needs. Not while it is being taken. CORRUPT_FILE for a manifest that cannot be read, as for listOrphanRangeFiles: the entries
+ * are gone then, the files still there.
+ */
 export function forgetHalfSnapshot(
   container: BackupContainer,
   half: HalfSnapshot,

@@ -3,10 +3,11 @@
 import type { Clock, Random } from '../core/clock.js';
 import { AssertionError, BackupError } from '../core/errors.js';
 
+/** How often, and after which waits, a call is tried again. */
 export interface RetryPolicy {
   readonly clock: Clock;
   readonly random: Random;
-  /** ms */
+  /** ms: the first wait, which doubles each time, with jitter, up to the other. */
   readonly retryMinDelay: number;
   readonly retryMaxDelay: number;
   /** Tries in a row, the first included. */

@@ -62,12 +62,13 @@ export interface TakeSnapshotOptions extends EndpointOptions {
   readonly ranges: readonly KeyRange[];
   /** Inclusive: no row is read at a lower version. For a job that also backs up the log: its `completeFrom` (rule P3). Default 0. */
   readonly atLeast?: Version;
-  /** Read at this version, while the source has it. It must be committed. Default: the latest, `source.readVersion`. */
+  /** Inclusive: read at this version, while the source has it; then at newer ones. It must be committed, and is the caller's to release. Default: the latest, `source.readVersion`. */
   readonly version?: Version;
   /** Whether to go on with a snapshot of the same ranges that was cut off. Default true. */
   readonly resume?: boolean;
   /** A snapshot that was begun longer ago is not resumed, ms by `clock.wallTime()`. Default 24 hours. */
   readonly resumeWithin?: number;
+  /** Cancels: what is stored is kept for the next call; no timer, unfinished file or held version stays behind. */
   readonly signal?: AbortSignal;
   /** Called after each file. Must not throw. */
   readonly onProgress?: (progress: SnapshotProgress) => void;

@@ -31,6 +31,7 @@ interface Held extends VersionHold {
   holders: number;
 }
 
+/** The version at which a snapshot's new scans read, and who still reads at which. Made by `open`; `close` it when nothing reads any more. */
 export class SnapshotVersions {
   readonly #source: RangeSource;
   readonly #policy: RetryPolicy;
@@ -47,6 +48,7 @@ export class SnapshotVersions {
     this.#current = first;
   }
 
+  /** ADAPTER_CONTRACT for a `readVersion` that answers below `atLeast`; what it throws for good, or too often in a row; the signal's reason. */
   static async open(options: VersionsOptions, signal: AbortSignal): Promise<SnapshotVersions> {
     const { version, source, policy, atLeast } = options;
     const first =

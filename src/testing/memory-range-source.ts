@@ -38,6 +38,7 @@ export interface MemoryRangeSourceOptions {
   readonly beforeBatch?: (request: ScanRequest, index: number) => void | Promise<void>;
 }
 
+/** A database in memory that keeps its history. Give a MemoryLog the same commits, and what a restore gives can be compared with `rowsAt`. */
 export class MemoryRangeSource implements RangeSource {
   readonly #rows = new VersionedRows();
   readonly #regions = new MemoryRegions();
