@@ -72,12 +72,10 @@ export class RowsSource implements RangeSource {
     return Promise.resolve(this.#version);
   }
 
-   
   async *regions({ range }: { range: KeyRange }): AsyncGenerator<Region> {
     yield { id: 'all', epoch: '1', range };
   }
 
-   
   async *scan({ range }: ScanRequest): AsyncGenerator<KeyValueBatch> {
     for (const batch of this.#rows.batches()) {
       const within = batch.filter(
