@@ -12,7 +12,10 @@ export type { LogPiece, RestoreSet, RestoreSnapshot, RowPiece, TagPieces } from 
 export { remainingSet } from './restore-pieces.js';
 export type { RestoreBaseline } from './restore-start.js';
 
-export interface RestoreSetOptions extends WantedVersion, StartOptions {}
+export interface RestoreSetOptions extends WantedVersion, StartOptions {
+  /** Read and check every log file, and do without those that are damaged where others hold their versions. Default false. */
+  readonly deep?: boolean | undefined;
+}
 
 /**
  * Describes the container and plans: the newest snapshot at or below the version that has what is asked for, else, for a log-only job, an empty database. Reads manifests, and
@@ -26,7 +29,7 @@ export async function restoreSet(
 ): Promise<RestoreSet> {
   checkWantedVersion(options);
   const { container, signal } = options;
-  const description = await describeBackup(container, { signal });
+  const description = await describeBackup(container, { signal, deep: options.deep ?? false });
   const starts = findReadableStarts(description, options);
   const version = await resolveVersion(container, description, starts, options, signal);
   return planVersion(container, description, starts, version, options);

@@ -47,6 +47,11 @@ export interface RestoreOptions extends WantedVersion, PrefixOptions {
   readonly removePrefix?: Uint8Array | undefined;
   /** Clear the ranges in the target first. Default false: a target that is not empty there is refused. */
   readonly clearTarget?: boolean | undefined;
+  /**
+   * Read and check every log file first, and do without those that are damaged where others hold their versions. Default false: a damaged file that is needed by its name ends the restore. The
+   * same call may be made with and without it.
+   */
+  readonly deep?: boolean | undefined;
   /** Into how many parts, by their keys, the work is divided at most, for a target that has shards. Default 4. One snapshot file is never divided. */
   readonly shards?: number | undefined;
   /** Bytes of rows or mutations per `apply`, as far as versions allow. Default 1 MiB. */
@@ -95,7 +100,7 @@ export async function restore(options: RestoreOptions): Promise<RestoreResult> {
   const { container, target, signal, clock = systemClock } = options;
   const rewriter = new KeyRewriter(options);
   const request = { ...options, ranges: rewriter.limit(options.ranges) };
-  const description = await describeBackup(container, { signal, clock });
+  const description = await describeBackup(container, { signal, clock, deep: options.deep ?? false });
   const starts = findReadableStarts(description, request);
   const hash = hashRequest(description, request);
   const checkpoint = await target.checkpoint();
