@@ -9,7 +9,7 @@ import { parseRangeFileName, snapshotFileName } from '../format/fdb/names.js';
 import type { SnapshotManifest } from '../format/fdb/snapshot-manifest.js';
 import { MAX_MANIFEST_BYTES, encodeSnapshotManifest, parseSnapshotManifest } from '../format/fdb/snapshot-manifest.js';
 import type { RangeFileSums } from '../format/fdb/snapshot-sums.js';
-import { encodeSnapshotSums, snapshotSumsName } from '../format/fdb/snapshot-sums.js';
+import { MAX_SNAPSHOT_SUMS_BYTES, encodeSnapshotSums, snapshotSumsName } from '../format/fdb/snapshot-sums.js';
 import type { BackupContainer } from '../ports/backup-container.js';
 import { assertCovered, byKey } from './coverage.js';
 import { type Access, deleteAll, listAll, readWhole, writeNew } from './small-files.js';
@@ -55,25 +55,38 @@ export class WholeSnapshot {
   async publish(container: BackupContainer, access: Access): Promise<ReadonlySet<string>> {
     const taken = await this.#taken(container, access);
     if (taken !== undefined) return taken;
-    const sumsName = snapshotSumsName(this.descriptor);
-    const sums = encodeSnapshotSums({ files: this.files });
-    try {
-      await writeNew(container, sumsName, sums, access);
-    } catch (error) {
-      if (!BackupError.is(error, 'FILE_EXISTS')) throw error;
-      // Left by a snapshot of the same versions and size that never got its manifest.
-      await deleteAll(container, [sumsName], access);
-      await writeNew(container, sumsName, sums, access);
-    }
+    const replaced = await this.#writeSums(container, access);
     try {
       await writeNew(container, this.name, encodeSnapshotManifest(this.#manifest()), access);
     } catch (error) {
       // Another process takes the same snapshot at the same time, against all advice.
       const other = BackupError.is(error, 'FILE_EXISTS') ? await this.#taken(container, access) : undefined;
       if (other === undefined) throw error;
+      if (replaced !== undefined) await this.#replaceSums(container, replaced, access);
       return other;
     }
     return new Set(this.files.map(({ name }) => name));
+  }
+
+  /** Resolves to those that were there: left by a snapshot of the same versions and size that never got its manifest, or by one that is about to get it. */
+  async #writeSums(container: BackupContainer, access: Access): Promise<Uint8Array | undefined> {
+    const name = snapshotSumsName(this.descriptor);
+    const sums = encodeSnapshotSums({ files: this.files });
+    try {
+      await writeNew(container, name, sums, access);
+      return undefined;
+    } catch (error) {
+      if (!BackupError.is(error, 'FILE_EXISTS')) throw error;
+      const replaced = await readWhole(container, name, MAX_SNAPSHOT_SUMS_BYTES, access);
+      await this.#replaceSums(container, sums, access);
+      return replaced;
+    }
+  }
+
+  async #replaceSums(container: BackupContainer, sums: Uint8Array, access: Access): Promise<void> {
+    const name = snapshotSumsName(this.descriptor);
+    await deleteAll(container, [name], access);
+    await writeNew(container, name, sums, access);
   }
 
   /** The files of the manifest that has the name, if it is of the same ranges; undefined: there is none. */

@@ -8,7 +8,7 @@ import { PROPERTY } from '../../src/format/fdb/properties.js';
 import { SNAPSHOT_PART_PREFIX } from '../../src/format/fdb/snapshot-part.js';
 import { forgetHalfSnapshot, listHalfSnapshots, listOrphanRangeFiles } from '../../src/snapshot/abandoned.js';
 import type { TakeSnapshotOptions } from '../../src/snapshot/snapshot-options.js';
-import { takeSnapshot } from '../../src/snapshot/take-snapshot.js';
+import { type SnapshotResult, takeSnapshot } from '../../src/snapshot/take-snapshot.js';
 import { MemoryRangeSource } from '../../src/testing/memory-range-source.js';
 import { HastyClock } from './faulty.js';
 import { checkSnapshot, fileNames, key, manyRows, set } from './world.js';
@@ -288,5 +288,36 @@ describe('two processes that take a snapshot of one container at once', () => {
       for (const half of await listHalfSnapshots(container)) await forgetHalfSnapshot(container, half);
       await checkSnapshot(container, source, last);
     }
+  });
+
+  it('leave the checksums of the one whose manifest it is, when the other was a moment later', async () => {
+    const source = new MemoryRangeSource({ version: 10n });
+    source.commit(manyRows(10, 10));
+    const container = new MemoryContainer();
+    const base = { source, container, ranges: [], clock: new HastyClock() };
+    const writeFile = container.writeFile.bind(container);
+    let second: Promise<SnapshotResult> | undefined;
+    container.writeFile = async (name, options) => {
+      const isManifest = name.startsWith('snapshots/');
+      if (isManifest && second === undefined) {
+        // The first has its checksums and no manifest yet; the second has come as far before that is there.
+        let overtaken: () => void = () => undefined;
+        const waiting = new Promise<void>((resolve) => (overtaken = resolve));
+        container.writeFile = async (other, otherOptions) => {
+          if (other.startsWith('snapshots/')) {
+            overtaken();
+            while ((await fileNames(container, 'snapshots/')).length === 0) await Promise.resolve();
+          }
+          return writeFile(other, otherOptions);
+        };
+        second = takeSnapshot({ ...base, resume: false });
+        await waiting;
+      }
+      return writeFile(name, options);
+    };
+    const first = await takeSnapshot(base);
+    expect(first.isNew).toBe(true);
+    expect(await second).toMatchObject({ isNew: false, name: first.name });
+    await checkSnapshot(container, source, first);
   });
 });
