@@ -5,6 +5,7 @@ import { describeBackup } from './describe.js';
 import { findReadableStarts, planVersion } from './plan-restore.js';
 import type { RestoreSet } from './restore-pieces.js';
 import type { StartOptions } from './restore-start.js';
+import { checkStartOptions } from './restore-start.js';
 import type { WantedVersion } from './wanted-version.js';
 import { checkWantedVersion, resolveVersion } from './wanted-version.js';
 
@@ -28,6 +29,7 @@ export async function restoreSet(
   options: RestoreSetOptions & { readonly container: BackupContainer; readonly signal?: AbortSignal | undefined },
 ): Promise<RestoreSet> {
   checkWantedVersion(options);
+  checkStartOptions(options);
   const { container, signal } = options;
   const description = await describeBackup(container, { signal, deep: options.deep ?? false });
   const starts = findReadableStarts(description, options);

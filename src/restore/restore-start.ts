@@ -1,8 +1,9 @@
 // What a restore can start from, best first, and why not if from nothing. Pure.
 
+import { checkVersion } from '../core/check-version.js';
 import { BackupError } from '../core/errors.js';
 import type { KeyRange } from '../core/key-range.js';
-import { coalesceRanges, formatRange } from '../core/key-range.js';
+import { checkRange, coalesceRanges, formatRange } from '../core/key-range.js';
 import type { Version } from '../core/version.js';
 import { logRouterTag, maxVersion, minVersion } from '../core/version.js';
 import { rangesOfJob } from './readable.js';
@@ -32,6 +33,17 @@ export interface StartOptions {
   readonly baseline?: RestoreBaseline | undefined;
   /** Inclusive: the first version at which the database can have written anything. Default: what the job said when it was submitted. */
   readonly firstVersion?: Version | undefined;
+}
+
+/** INVALID_OPTION with the option's name and value. */
+export function checkStartOptions({ ranges, baseline, firstVersion }: StartOptions): void {
+  if (firstVersion !== undefined) checkVersion(firstVersion, 'firstVersion');
+  if (baseline !== undefined && baseline !== 'empty') {
+    throw new BackupError('INVALID_OPTION', `baseline must be 'empty' or left out, got ${String(baseline)}`);
+  }
+  if (ranges?.length === 0)
+    throw new BackupError('INVALID_OPTION', 'ranges must not be an empty list; leave it out to restore everything');
+  ranges?.forEach((range, i) => checkRange(range, `ranges[${i}]`));
 }
 
 /**

@@ -4,9 +4,7 @@ import type { Clock } from '../core/clock.js';
 import { systemClock } from '../core/clock.js';
 import { BackupError } from '../core/errors.js';
 import type { KeyRange } from '../core/key-range.js';
-import { checkRange } from '../core/key-range.js';
 import type { Version } from '../core/version.js';
-import { checkVersion } from '../core/check-version.js';
 import type { BackupContainer } from '../ports/backup-container.js';
 import type { RestoreTarget } from '../ports/restore-target.js';
 import { describeBackup } from './describe.js';
@@ -19,6 +17,7 @@ import type { RestoreRun } from './restore-run.js';
 import { runRestore } from './restore-run.js';
 import type { RestoreSet } from './restore-pieces.js';
 import type { RestoreBaseline } from './restore-start.js';
+import { checkStartOptions } from './restore-start.js';
 import { findReadableStarts, planVersion } from './plan-restore.js';
 import type { WantedVersion } from './wanted-version.js';
 import { checkWantedVersion, resolveVersion } from './wanted-version.js';
@@ -152,13 +151,7 @@ function resultOf(
 
 function checkOptions(options: RestoreOptions): void {
   checkWantedVersion(options);
-  if (options.firstVersion !== undefined) checkVersion(options.firstVersion, 'firstVersion');
-  if (options.baseline !== undefined && options.baseline !== 'empty') {
-    throw new BackupError('INVALID_OPTION', `baseline must be 'empty' or left out, got ${String(options.baseline)}`);
-  }
-  if (options.ranges?.length === 0)
-    throw new BackupError('INVALID_OPTION', 'ranges must not be an empty list; leave it out to restore everything');
-  options.ranges?.forEach((range, i) => checkRange(range, `ranges[${i}]`));
+  checkStartOptions(options);
   for (const name of ['applyBytes', 'readBytes'] as const) {
     const value = options[name];
     if (value !== undefined && (!Number.isSafeInteger(value) || value < 1)) {

@@ -75,6 +75,7 @@ export async function versionAt(
   time: number,
   signal?: AbortSignal,
 ): Promise<VersionTime | undefined> {
+  checkWantedVersion({ timestamp: time });
   let newest: VersionTime | undefined;
   let names = 0;
   for await (const { name } of container.listFiles(VERSION_TIME_FOLDER)) {
