@@ -32,7 +32,8 @@ export async function lostManifest(
   const manifest = snapshotFileName(descriptor);
   if (await isListed(container, manifest)) return undefined;
   const { unreliableEnd } = await verifyProperties(container, new ProblemCollector());
-  if (descriptor.beginVersion < unreliableEnd) return undefined;
+  // A snapshot that an expiry has overtaken takes its manifest back; rows that are newer than it was when it was begun are still there.
+  if (snapshotBegin < unreliableEnd) return undefined;
   return (await areListed(context, files)) ? manifest : undefined;
 }
 

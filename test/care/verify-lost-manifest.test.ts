@@ -73,6 +73,34 @@ describe('a snapshot whose manifest is gone', () => {
 });
 
 describe('no manifest is missed', () => {
+  it('of a snapshot that an expiry has overtaken, and that was taken back, although all its rows are newer', async () => {
+    const { container } = await backup();
+    const source: MemoryRangeSource = new MemoryRangeSource({
+      version: 30n,
+      // It is begun at 31, and that version is gone before a row has been read.
+      beforeBatch: () => {
+        if (source.committed === 31n) source.collectGarbage(source.commit([row('q')]));
+      },
+    });
+    source.commit(['a', 'b'].map(row));
+    const writeFile = container.writeFile.bind(container);
+    container.writeFile = async (name, options) => {
+      // After the last look at the mark.
+      if (name.startsWith('snapshots/')) await put(container, 'properties/unreliable_end_version', '32');
+      return writeFile(name, options);
+    };
+    await expect(takeSnapshot({ source, container, ranges: [], clock })).rejects.toMatchObject({
+      code: 'SNAPSHOT_INCOMPLETE',
+      version: 31n,
+    });
+    // As the expiry does.
+    for (const { entries } of await listHalfSnapshots(container))
+      for (const name of entries) await container.deleteFile(name);
+    const names = [...(await contentOf(container)).keys()];
+    expect(names.filter((name) => /^kvranges.*range,32,|tidemark_snapshot,32,32/.test(name))).toHaveLength(2);
+    expect(await verifyBackup(container, { deep: true })).toMatchObject({ ok: true, problems: [] });
+  });
+
   it.each(['before', 'after'] as const)(
     'when taking, forgetting, expiring or deleting a snapshot dies %s any call',
     async (moment) => {
