@@ -34,6 +34,8 @@ interface TimesOfJob {
   newest: Version;
   /** Inclusive; -1 as long as nothing is known. */
   savedVersion: Version;
+  /** Inclusive; 0 as long as nothing is known. */
+  completeFrom: Version;
 }
 
 /** The times of one run, by job. */
@@ -46,11 +48,12 @@ export class VersionTimes {
   add(pair: VersionTime, uids: readonly string[]): void {
     for (const uid of this.#jobs.keys()) if (!uids.includes(uid)) this.#jobs.delete(uid);
     for (const uid of uids) {
-      const job = this.#jobs.get(uid) ?? { pending: [], newest: -1n, savedVersion: -1n };
+      const job = this.#jobs.get(uid) ?? { pending: [], newest: -1n, savedVersion: -1n, completeFrom: 0n };
       this.#jobs.set(uid, job);
       // A log that stands still: the earlier time of its version says more.
       if (pair.version <= job.newest) continue;
       job.newest = pair.version;
+      if (pair.version < job.completeFrom) continue;
       job.pending = [...job.pending, pair];
       if (job.pending.length > MAX_PENDING) job.pending = job.pending.filter((_, index) => index % 2 === 0);
     }
@@ -61,7 +64,8 @@ export class VersionTimes {
     const job = this.#jobs.get(uid);
     if (job === undefined) return;
     job.savedVersion = maxVersion(job.savedVersion, savedVersion);
-    // Nobody can restore to a version at which the job was not complete.
+    // Nobody can restore to a version at which the job was not complete: neither one that waits, nor one that the log still has to give when the job's start lies ahead of it.
+    job.completeFrom = maxVersion(job.completeFrom, completeFrom);
     job.pending = job.pending.filter(({ version }) => version >= completeFrom);
     if (this.due(uid) !== undefined) this.changed.fire();
   }

@@ -271,5 +271,16 @@ describe('P26 version times', () => {
       expect(times.due('gone')).toBeUndefined();
       expect(times.due('job')).toEqual({ version: 8n, time: 2 });
     });
+
+    it('is nothing below that version which the log gives later: the job starts ahead of it', () => {
+      const times = new VersionTimes();
+      times.add({ version: 5n, time: 1 }, ['job']);
+      times.noteStored('job', { completeFrom: 20n, savedVersion: 19n });
+      times.add({ version: 8n, time: 2 }, ['job']);
+      expect(times.due('job')).toBeUndefined();
+      times.add({ version: 20n, time: 3 }, ['job']);
+      times.noteStored('job', { completeFrom: 20n, savedVersion: 25n });
+      expect(times.due('job')).toEqual({ version: 20n, time: 3 });
+    });
   });
 });
