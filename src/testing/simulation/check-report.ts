@@ -2,7 +2,7 @@
 
 import type { JobRecord } from '../../job/records.js';
 import type { VerifyProblem, VerifyReport } from '../../restore/verify-report.js';
-import { MAX_VERSION, minVersion } from '../../core/version.js';
+import { MAX_VERSION, maxVersion, minVersion } from '../../core/version.js';
 import { parseLogName } from './read-log-file.js';
 import { markOf } from './check-snapshots.js';
 import type { SimCluster } from './cluster.js';
@@ -36,7 +36,9 @@ function isNormal(cluster: SimCluster, job: JobRecord, problem: VerifyProblem, a
     const log = parseLogName(file ?? '');
     if (log === undefined) return false;
     const end = minVersion(log.end, stopVersion + 1n);
-    return !isWhole || cluster.coverage.firstGap(job.url, log.tag, log.begin, end) === undefined;
+    return (
+      !isWhole || cluster.coverage.firstGap(job.url, log.tag, maxVersion(log.begin, completeFrom), end) === undefined
+    );
   }
   if (kind !== 'log-gap' || versions === undefined) return false;
   return !isWhole || versions.end <= completeFrom || versions.begin > stopVersion;
