@@ -5,6 +5,8 @@ import { createHash } from 'node:crypto';
 import { toHex } from '../core/bytes.js';
 import type { KeyRange } from '../core/key-range.js';
 import type { Version } from '../core/version.js';
+import { SNAPSHOT_FOLDER } from '../format/fdb/names.js';
+import type { RestoreCheckpoint } from '../ports/restore-target.js';
 import type { BackupDescription } from './description.js';
 import type { PrefixOptions } from './key-rewriter.js';
 import type { RestoreSet } from './restore-pieces.js';
@@ -52,4 +54,15 @@ export function findChosen(
   if (request !== hash || version === undefined || !/^[0-9]{1,19}$/.test(version)) return undefined;
   const same = starts.filter(({ snapshot }) => nameStart(snapshot) === start);
   return same.length === 0 ? undefined : { version: BigInt(version), starts: same };
+}
+
+/** For a restore that is done: the snapshot that it started from, which may be gone by now. Undefined if the checkpoint is not of this request and version. */
+export function findDone(
+  { restoreId, phase }: RestoreCheckpoint,
+  hash: string,
+  wanted: Version,
+): { readonly snapshot: string | undefined } | undefined {
+  const [request, version, start] = restoreId.split(':');
+  if (phase !== 'done' || request !== hash || version !== wanted.toString() || start === undefined) return undefined;
+  return { snapshot: start === 'empty' ? undefined : `${SNAPSHOT_FOLDER}snapshot,${start}` };
 }

@@ -46,11 +46,10 @@ export interface PrepareOptions {
 /** For how many was planned: there may be fewer, and planned for fewer there might be fewer still. */
 const SHARDS_CURSOR = /^shards:([1-9][0-9]{0,3})$/;
 
-/** `done` when there is nothing left to do. A target that is no half-done restore of the same kind must be empty, or is cleared if that was asked for. */
-export async function prepareTarget(options: PrepareOptions): Promise<TargetState | 'done'> {
-  const { checkpoint, restoreId, clearTarget } = options;
+/** For a restore that is not done, or is to be done again. A target that is no half-done restore of the same kind must be empty, or is cleared if that was asked for. */
+export async function prepareTarget(options: PrepareOptions): Promise<TargetState> {
+  const { checkpoint, restoreId } = options;
   if (checkpoint?.restoreId === restoreId) {
-    if (checkpoint.phase === 'done' && !clearTarget) return 'done';
     if (checkpoint.phase === 'rows' || checkpoint.phase === 'log') return resume(checkpoint, options);
   }
   await clearRanges(options);

@@ -1,5 +1,6 @@
 // restore: rebuilds the database at one version. What it cannot rebuild exactly it refuses before it writes anything.
 
+import { checkFlag, checkMethods } from '../core/check-option.js';
 import type { Clock } from '../core/clock.js';
 import { systemClock } from '../core/clock.js';
 import { BackupError } from '../core/errors.js';
@@ -10,7 +11,7 @@ import type { RestoreTarget } from '../ports/restore-target.js';
 import { describeBackup } from './describe.js';
 import { KeyRewriter } from './key-rewriter.js';
 import type { PrefixOptions } from './key-rewriter.js';
-import { findChosen, hashRequest, restoreIdOf } from './restore-id.js';
+import { findChosen, findDone, hashRequest, restoreIdOf } from './restore-id.js';
 import type { RestoreProgress } from './restore-progress.js';
 import { prepareTarget } from './restore-resume.js';
 import type { RestoreRun } from './restore-run.js';
@@ -110,6 +111,11 @@ export async function restore(options: RestoreOptions): Promise<RestoreResult> {
   const same = begun?.version === version ? begun.starts : starts;
   const set = await planVersion(container, description, same, version, request);
   const restoreId = restoreIdOf(hash, set);
+  const done = checkpoint === undefined ? undefined : findDone(checkpoint, hash, version);
+  if (done !== undefined && options.clearTarget !== true) {
+    const snapshot = checkpoint?.restoreId === restoreId ? set.snapshot?.name : done.snapshot;
+    return { ...resultOf(set, NOTHING_DONE, true, version), snapshot };
+  }
   const state = await prepareTarget({
     target,
     restoreId,
@@ -119,7 +125,6 @@ export async function restore(options: RestoreOptions): Promise<RestoreResult> {
     shards: options.shards ?? DEFAULT_SHARDS,
     checkpoint,
   });
-  if (state === 'done') return resultOf(set, NOTHING_DONE, true, version);
   const run = await runRestore({
     container,
     target,
@@ -150,6 +155,10 @@ function resultOf(
 }
 
 function checkOptions(options: RestoreOptions): void {
+  checkMethods('container', options.container, 'BackupContainer', ['exists', 'readFile', 'listFiles']);
+  checkMethods('target', options.target, 'RestoreTarget', ['read', 'apply', 'checkpoint', 'isEmpty']);
+  checkFlag('clearTarget', options.clearTarget);
+  checkFlag('deep', options.deep);
   checkWantedVersion(options);
   checkStartOptions(options);
   for (const name of ['applyBytes', 'readBytes'] as const) {

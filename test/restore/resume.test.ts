@@ -1,6 +1,8 @@
 // A restore that is cut off goes on as it was begun, whatever the second call is told and whatever became of the container in between.
 
 import { describe, expect, it } from 'vitest';
+import { NORMAL_KEYS } from '../../src/core/key-range.js';
+import { expireBackup } from '../../src/restore/expire.js';
 import { restoreSet } from '../../src/restore/restore-set.js';
 import { restore } from '../../src/restore/restore.js';
 import { planShards } from '../../src/restore/shard-plan.js';
@@ -47,5 +49,28 @@ describe('shards of a resumed restore', () => {
       await restore({ ...options, shards: 2 });
       expect(target.size, `killed after ${applies} applies`).toBe(rows);
     }
+  });
+});
+
+describe('a restore that is done', () => {
+  it('is done although its snapshot has expired since, and another one would be taken now', async () => {
+    const container = await newContainer();
+    await putMarker(container, { logOnly: false });
+    const at = (version: bigint) =>
+      putSnapshotOf(container, [{ range: NORMAL_KEYS, version, rows: [[Buffer.from('a'), Buffer.from('1')]] }]);
+    const first = await at(10n);
+    await putLog(container, { begin: 1n, end: 100n, tag: 0, totalTags: 1 });
+    const target = new MemoryRestoreTarget();
+    const options = { container, target, version: 50n };
+    expect(await restore(options)).toMatchObject({ snapshot: first.name, resumed: false, rows: 1 });
+    const applies = target.applies;
+    const second = await at(20n);
+    for (const before of [0n, 15n]) {
+      await expireBackup(container, { before });
+      expect(await restore(options)).toMatchObject({ snapshot: first.name, resumedAfter: 50n, operations: 0, rows: 0 });
+    }
+    expect(target.applies).toBe(applies);
+    expect(await restore({ ...options, clearTarget: true })).toMatchObject({ snapshot: second.name, rows: 1 });
+    await expect(restore({ ...options, version: 51n })).rejects.toMatchObject({ code: 'TARGET_NOT_EMPTY' });
   });
 });
