@@ -4,6 +4,7 @@
 import { equalBytes, printableBytes } from '../../core/bytes.js';
 import { minVersion } from '../../core/version.js';
 import { checkBlocks, parseFileSums, sumsFileName } from '../../format/fdb/file-sums.js';
+import { markOf } from './check-snapshots.js';
 import type { SimCoverage } from './coverage.js';
 import type { ExpectedRecord, SimHistory } from './history.js';
 import type { JobBook } from './job-book.js';
@@ -100,6 +101,8 @@ function checkContent(parts: FileCheckParts, url: string, name: string, file: Na
 function checkSums({ containers, verdict }: FileCheckParts, url: string, name: string, bytes: Uint8Array): void {
   const sumsName = sumsFileName(name);
   const sums = containers.files(url).get(sumsName);
+  // A frozen worker's file may come after an expiry has taken its checksums: the next one takes it too.
+  if (sums === undefined && (parseLogName(name)?.end ?? 0n) <= markOf(containers.files(url))) return;
   verdict.expect(
     (sums !== undefined) === bytes.length > 0,
     'checksums before the file',
