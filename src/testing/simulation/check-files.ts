@@ -4,7 +4,7 @@
 import { equalBytes, printableBytes } from '../../core/bytes.js';
 import { minVersion } from '../../core/version.js';
 import { checkBlocks, parseFileSums, sumsFileName } from '../../format/fdb/file-sums.js';
-import { markOf } from './check-snapshots.js';
+import { markOf } from './expiry-mark.js';
 import type { SimCoverage } from './coverage.js';
 import type { ExpectedRecord, SimHistory } from './history.js';
 import type { JobBook } from './job-book.js';

@@ -4,7 +4,7 @@ import type { JobRecord } from '../../job/records.js';
 import type { VerifyProblem, VerifyReport } from '../../restore/verify-report.js';
 import { MAX_VERSION, maxVersion, minVersion } from '../../core/version.js';
 import { parseLogName } from './read-log-file.js';
-import { markOf } from './check-snapshots.js';
+import { markOf } from './expiry-mark.js';
 import type { SimCluster } from './cluster.js';
 
 export function checkReport(cluster: SimCluster, job: JobRecord, report: VerifyReport, atRest: boolean): void {

@@ -6,14 +6,11 @@ import type { KeyRange } from '../../core/key-range.js';
 import { NORMAL_KEYS, coalesceRanges, formatRange } from '../../core/key-range.js';
 import type { Version } from '../../core/version.js';
 import { SNAPSHOT_PREFIX } from '../../job/keys.js';
+import { markOf } from './expiry-mark.js';
 import type { StoreCheckParts } from './check-store.js';
 import type { ManifestEntry, NamedSnapshot } from './read-range-file.js';
 import { parseSnapshotName, readManifest, readRangeFile } from './read-range-file.js';
 import { parseLogName } from './read-log-file.js';
-
-const MARK = 'properties/unreliable_end_version';
-
-type Files = ReadonlyMap<string, Uint8Array>;
 
 export function checkSnapshots(parts: StoreCheckParts): void {
   const { containers, store, verdict } = parts;
@@ -54,12 +51,6 @@ export function checkSnapshots(parts: StoreCheckParts): void {
       );
     }
   });
-}
-
-/** Exclusive: below it nothing is counted on. */
-export function markOf(files: Files): Version {
-  const bytes = files.get(MARK);
-  return bytes === undefined ? 0n : BigInt(Buffer.from(bytes).toString('latin1').trim());
 }
 
 function checkVersions(parts: StoreCheckParts, url: string, name: string, { begin, end }: NamedSnapshot): void {
