@@ -75,7 +75,12 @@ export function listOrphanRangeFiles(
   return withAccess(options, (access) => findOrphans(container, access, options.keepSince ?? -Infinity));
 }
 
-async function findOrphans(container: BackupContainer, access: Access, keepSince: number): Promise<OrphanRangeFile[]> {
+/** As `listOrphanRangeFiles`. */
+export async function findOrphans(
+  container: BackupContainer,
+  access: Access,
+  keepSince: number,
+): Promise<OrphanRangeFile[]> {
   // In this order: a file that is listed here had its half snapshot before it, and will have its manifest before the half snapshot goes.
   const files = await listAll(container, RANGE_FOLDER, access);
   const halves = await readHalfSnapshots(container, access);

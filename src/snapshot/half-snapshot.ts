@@ -14,11 +14,11 @@ import {
   snapshotPartName,
 } from '../format/fdb/snapshot-part.js';
 import type { RangeFileSums } from '../format/fdb/snapshot-sums.js';
-import { MAX_SNAPSHOT_SUMS_BYTES, parseSnapshotSums } from '../format/fdb/snapshot-sums.js';
+import { MAX_SNAPSHOT_SUMS_BYTES, encodeSnapshotSums, parseSnapshotSums } from '../format/fdb/snapshot-sums.js';
 import type { BackupContainer } from '../ports/backup-container.js';
 import { disjointWithin } from './coverage.js';
 import type { ResolvedSnapshot } from './snapshot-options.js';
-import { type Access, listAll, readWhole, writeNew } from './small-files.js';
+import { type Access, deleteAll, listAll, readWhole, writeNew } from './small-files.js';
 
 /** A snapshot that was begun and has not been completed. */
 export interface HalfSnapshot {
@@ -100,6 +100,35 @@ export async function findResumable(
   if (suitable.length === 0) return undefined;
   const expired = await expiredVersion(container, access);
   return suitable.filter(({ snapshotBegin }) => snapshotBegin >= expired).at(-1);
+}
+
+/**
+ * Says that this process goes on with it, and only then looks at it: undefined when it has been completed or given up. Whoever completes it removes its first entry and only then looks who goes on with it: so of
+ * two processes one knows of the other.
+ */
+export async function joinHalfSnapshot(
+  { container, random }: Pick<ResolvedSnapshot, 'container' | 'random'>,
+  { id, snapshotBegin }: HalfSnapshot,
+  access: Access,
+): Promise<HalfSnapshot | undefined> {
+  const own = snapshotPartName({ snapshotBegin, id, uid: random.uid() });
+  await writeNew(container, own, encodeSnapshotSums({ files: [] }), access);
+  const joined = (await readHalfSnapshots(container, access)).find((half) => half.id === id);
+  if (joined?.startedAt !== undefined) return joined;
+  await deleteAll(container, [own], access);
+  return undefined;
+}
+
+/** Whether other processes have entries in it than those with these names. */
+export async function isShared(
+  container: BackupContainer,
+  entries: readonly string[],
+  access: Access,
+): Promise<boolean> {
+  const id = parseSnapshotPartName(entries[0] ?? '')?.id;
+  const own = new Set(entries);
+  const there = await listAll(container, SNAPSHOT_PART_PREFIX, access);
+  return there.some(({ name }) => parseSnapshotPartName(name)?.id === id && !own.has(name));
 }
 
 /** Exclusive: below it an expiry has deleted, or is deleting. A snapshot that begins there could never be restored from, and its files may go at any moment. */

@@ -11,6 +11,7 @@ import { maxVersion } from '../core/version.js';
 import { MAX_PROPERTY_BYTES, PROPERTY, parseEncryptionMetadata } from '../format/fdb/properties.js';
 import type { RangeFileSums } from '../format/fdb/snapshot-sums.js';
 import type { BackupContainer } from '../ports/backup-container.js';
+import { findOrphans } from './abandoned.js';
 import { backOff, isTransient, retrying } from './backoff.js';
 import { byKey, missingRanges } from './coverage.js';
 import { SnapshotEndpoint } from './endpoint.js';
@@ -19,6 +20,8 @@ import {
   beginHalfSnapshot,
   expiredVersion,
   findResumable,
+  isShared,
+  joinHalfSnapshot,
   readHalfSnapshots,
   readStoredFiles,
   sizesOfFiles,
@@ -108,8 +111,11 @@ class SnapshotRun {
   async #resume(halves: readonly HalfSnapshot[]): Promise<HalfSnapshot | undefined> {
     const { container } = this.#options;
     for (let left = halves; ;) {
-      const half = await findResumable(left, this.#options, this.#access);
-      if (half === undefined) return undefined;
+      const found = await findResumable(left, this.#options, this.#access);
+      if (found === undefined) return undefined;
+      left = left.filter((other) => other !== found);
+      const half = await joinHalfSnapshot(this.#options, found, this.#access);
+      if (half === undefined) continue;
       const files = await readStoredFiles(this.#options, half, this.#access);
       if (missingRanges(files, this.#options.ranges).length > 0 || !(await this.#isComplete(files))) {
         for (const file of files) this.#count(file);
@@ -118,7 +124,6 @@ class SnapshotRun {
       }
       // It was completed, and then its entries could not be removed any more: not the snapshot that is asked for now.
       await deleteAll(container, half.entries, this.#access);
-      left = left.filter((other) => other !== half);
     }
   }
 
@@ -213,13 +218,32 @@ class SnapshotRun {
     const isNew = whole.files.every(({ name }) => needed.has(name));
     // An expiry that came in between has set its mark before it deleted anything.
     if (isNew) await this.#refuseExpired(whole, () => deleteAll(container, [whole.name], this.#access));
-    await deleteAll(container, [...entries, ...superfluous], this.#access);
+    await deleteAll(container, entries, this.#access);
+    await this.#clearAway(superfluous, entries);
     const { beginVersion, endVersion } = whole.descriptor;
     const rowBytes = whole.files.reduce((sum, file) => sum + file.rowBytes, 0);
     const { bytes, rows } = this.#totals;
     const resumedFiles = this.#resumedFiles;
     const { name, files } = whole;
     return { name, beginVersion, endVersion, ranges, files, bytes, rows, rowBytes, resumedFiles, isNew };
+  }
+
+  /** Another process may have gone on with this snapshot meanwhile: then it has entries, or a manifest that names these files. The rest is left to whoever looks for orphans. */
+  async #clearAway(superfluous: readonly string[], entries: readonly string[]): Promise<void> {
+    const { container } = this.#options;
+    if (superfluous.length === 0 || (await isShared(container, entries, this.#access))) return;
+    try {
+      const orphans = await findOrphans(container, this.#access, -Infinity);
+      const names = new Set(orphans.map(({ name }) => name));
+      await deleteAll(
+        container,
+        superfluous.filter((name) => names.has(name)),
+        this.#access,
+      );
+    } catch (error) {
+      // Some manifest is damaged: nobody knows what it names.
+      if (!BackupError.is(error, 'CORRUPT_FILE')) throw error;
+    }
   }
 
   /** Hours may have passed since a file was stored, and others clear away what they think is left over. */

@@ -6,6 +6,7 @@ import { utf8 } from '../../src/core/bytes.js';
 import { formatRange } from '../../src/core/key-range.js';
 import { PROPERTY } from '../../src/format/fdb/properties.js';
 import { SNAPSHOT_PART_PREFIX } from '../../src/format/fdb/snapshot-part.js';
+import type { BackupContainer } from '../../src/ports/backup-container.js';
 import { forgetHalfSnapshot, listHalfSnapshots, listOrphanRangeFiles } from '../../src/snapshot/abandoned.js';
 import type { TakeSnapshotOptions } from '../../src/snapshot/snapshot-options.js';
 import { type SnapshotResult, takeSnapshot } from '../../src/snapshot/take-snapshot.js';
@@ -320,4 +321,54 @@ describe('two processes that take a snapshot of one container at once', () => {
     expect(await second).toMatchObject({ isNew: false, name: first.name });
     await checkSnapshot(container, source, first);
   });
+
+  it.each(['first', 'last'])('leave the files that the other has taken over, whoever is done %s', async (when) => {
+    const source = new MemoryRangeSource({ version: 10n, borders: [key('k000050')] });
+    source.commit(manyRows(100, 10));
+    const container = new MemoryContainer();
+    const base = { source, container, ranges: [], clock: new HastyClock(), numThreads: 1, batchSize: 1 };
+    let isOvertaken = false;
+    const slow = before(container, async (name) => {
+      // Its second file waits until the other has come far enough.
+      if (!name.startsWith('kvranges/') || (await fileNames(container, 'kvranges/')).length === 0) return;
+      while (!isOvertaken) await Promise.resolve();
+    });
+    const first = takeSnapshot({ ...base, container: slow });
+    while ((await fileNames(container, SNAPSHOT_PART_PREFIX)).length < 2) await Promise.resolve();
+    const version = source.committed;
+    source.commit([set('k000099', 'later')]);
+    // One of the name that the first one's will have.
+    await takeSnapshot({ ...base, version, resume: false });
+    let isFirstDone = false;
+    const waiting = before(container, async (name) => {
+      if (!name.startsWith('snapshots/') || when === 'last') return;
+      isOvertaken = true;
+      while (!isFirstDone) await Promise.resolve();
+    });
+    const second = takeSnapshot({ ...base, container: waiting });
+    if (when === 'last') await second;
+    isOvertaken ||= when === 'last';
+    expect(await first).toMatchObject({ isNew: false });
+    isFirstDone = true;
+    const result = await second;
+    expect(result).toMatchObject({ isNew: true, resumedFiles: 1 });
+    for (const half of await listHalfSnapshots(container)) await forgetHalfSnapshot(container, half);
+    await checkSnapshot(container, source, result);
+  });
 });
+
+/** The same container; calls this before a file is opened. */
+function before(inner: MemoryContainer, wait: (name: string) => Promise<void>): BackupContainer {
+  return {
+    url: inner.url,
+    create: () => inner.create(),
+    exists: () => inner.exists(),
+    readFile: (name, offset, length) => inner.readFile(name, offset, length),
+    listFiles: (prefix) => inner.listFiles(prefix),
+    deleteFile: (name) => inner.deleteFile(name),
+    writeFile: async (name, options) => {
+      await wait(name);
+      return inner.writeFile(name, options);
+    },
+  };
+}
