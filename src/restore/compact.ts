@@ -23,6 +23,7 @@ import { TimeSlices } from './time-slices.js';
 import { SteadyContainer } from './verify-steady-container.js';
 import { checkConcurrency, inParallel } from './verify-in-parallel.js';
 import { isDamage } from './verify-read.js';
+import { keyMissing } from './readable.js';
 
 export interface CompactOptions {
   /** Merged files are about this large at most, in bytes. Default 64 MiB. */
@@ -83,9 +84,7 @@ export async function compactLogs(outer: BackupContainer, options: CompactOption
   const concurrency = checkConcurrency(options.concurrency);
   const container = new SteadyContainer(outer, signal, clock);
   const { logFiles, properties } = await listCatalog(container, signal);
-  if (properties.encryption.enabled && !container.decrypts) {
-    throw new BackupError('ENCRYPTION_KEY_MISSING', `${container.url} is encrypted, and was opened without its key`);
-  }
+  if (properties.encryption.enabled && !container.decrypts) throw keyMissing(container.url);
   const unreliableEnd = maxVersion(properties.unreliableEnd ?? 0n, properties.expiredEnd ?? 0n);
   const groups = planCompaction(logFiles, { ...plan, unreliableEnd });
   const run = new Compaction(container, { ...options, clock, random }, plan.blockSize, groups.length);

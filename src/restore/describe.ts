@@ -3,6 +3,7 @@
 // The marks log_begin_version and log_end_version spare the original a listing of the whole log. A restore needs every name anyway, and so does the picture of the gaps:
 // here the names are always read and decide, and a mark that claims more than they show is reported.
 
+import { checkFlag, checkMethods } from '../core/check-option.js';
 import { abortable } from '../core/abort.js';
 import type { Clock } from '../core/clock.js';
 import { systemClock } from '../core/clock.js';
@@ -44,6 +45,8 @@ export async function describeBackup(
   container: BackupContainer,
   options: DescribeOptions = {},
 ): Promise<BackupDescription> {
+  checkMethods('container', container, 'BackupContainer', ['exists', 'readFile', 'listFiles']);
+  checkFlag('deep', options.deep);
   const description = describe(container, options);
   // A container may hang, and its calls know no signal.
   return options.signal === undefined ? description : abortable(description, options.signal);

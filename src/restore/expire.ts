@@ -1,5 +1,6 @@
 // expire: deletes what only serves old versions, in an order in which no reader ever counts on something that is going. docs/care.md tells the whole order of effects.
 
+import { checkFlag } from '../core/check-option.js';
 import { checkVersion } from '../core/check-version.js';
 import type { Clock } from '../core/clock.js';
 import { systemClock } from '../core/clock.js';
@@ -17,6 +18,7 @@ import { findExpiringFiles } from './expire-files.js';
 import { advanceLogCache, advanceMark } from './expire-marks.js';
 import { SteadyContainer } from './verify-steady-container.js';
 import { checkConcurrency, inParallel } from './verify-in-parallel.js';
+import { keyMissing } from './readable.js';
 
 export interface ExpireOptions {
   /** Exclusive: what serves only versions below it goes. A time means the last version that is known to have been current then. */
@@ -57,11 +59,13 @@ export interface ExpireResult {
 }
 
 /**
- * Throws EXPIRE_REFUSED, before it changes anything, when no restorable snapshot would be left (see the options); INVALID_OPTION; FILE_NOT_FOUND if there is no container; CORRUPT_FILE for a
+ * Throws EXPIRE_REFUSED, before it changes anything, when no restorable snapshot would be left (see the options); INVALID_OPTION; ENCRYPTION_KEY_MISSING if the container is encrypted and was opened without its key; FILE_NOT_FOUND if there is no container; CORRUPT_FILE for a
  * mark that is damaged; the signal's reason; what the container throws. Whatever it throws, the same call may be made again.
  */
 export async function expireBackup(outer: BackupContainer, options: ExpireOptions): Promise<ExpireResult> {
   const { force = false, dryRun = false, signal, clock = systemClock } = options;
+  checkFlag('force', force);
+  checkFlag('dryRun', dryRun);
   const concurrency = checkConcurrency(options.concurrency);
   checkVersionOrTime(options.before, 'before');
   if (options.restorableAfter !== undefined) checkVersionOrTime(options.restorableAfter, 'restorableAfter');
@@ -76,6 +80,8 @@ export async function expireBackup(outer: BackupContainer, options: ExpireOption
     );
   }
   const description = await describeBackup(container, { signal });
+  // By their names alone snapshots cannot be judged: the only good one might go.
+  if (description.encrypted) throw keyMissing(container.url);
   const listing = await listCatalog(container, signal);
   const expired = description.expiredEnd ?? 0n;
   const logFiles = allLogFiles(listing);
@@ -94,7 +100,8 @@ export async function expireBackup(outer: BackupContainer, options: ExpireOption
 
 function checkVersionOrTime(value: unknown, what: string): void {
   if (!(value instanceof Date)) checkVersion(value, what);
-  else if (Number.isNaN(value.getTime())) throw new BackupError('INVALID_OPTION', `${what} is not a valid time`);
+  else if (Number.isNaN(value.getTime()))
+    throw new BackupError('INVALID_OPTION', `${what} must be a version or a valid Date, got ${String(value)}`);
 }
 
 async function toVersion(container: BackupContainer, value: Version | Date): Promise<Version | undefined> {

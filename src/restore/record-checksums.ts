@@ -24,6 +24,7 @@ import { keyOfSnapshot, takeInventory } from './verify-inventory.js';
 import { verifyProperties } from './verify-properties.js';
 import { isDamage } from './verify-read.js';
 import { ProblemCollector } from './verify-report.js';
+import { keyMissing } from './readable.js';
 
 export interface RecordChecksumsOptions {
   /** Files read at a time, 1 to 256. Default 4. */
@@ -65,11 +66,7 @@ export async function recordChecksums(
   const container = new SteadyContainer(outer, signal, clock);
   const inventory = await takeInventory(container, signal);
   const { encrypted, unreliableEnd } = await verifyProperties(container, new ProblemCollector());
-  if (encrypted && !container.decrypts) {
-    throw new BackupError('ENCRYPTION_KEY_MISSING', `${container.url} is encrypted, and was opened without its key`, {
-      container: container.url,
-    });
-  }
+  if (encrypted && !container.decrypts) throw keyMissing(container.url);
   const recorder = new Recorder(container, inventory, options, new TimeSlices(clock));
   const logs = inventory.logFiles.filter(
     ({ name, size, end }) => size > 0 && end > unreliableEnd && !inventory.sums.has(name),

@@ -41,6 +41,9 @@ export function checkStartOptions({ ranges, baseline, firstVersion }: StartOptio
   if (baseline !== undefined && baseline !== 'empty') {
     throw new BackupError('INVALID_OPTION', `baseline must be 'empty' or left out, got ${String(baseline)}`);
   }
+  const given: unknown = ranges;
+  if (given !== undefined && !Array.isArray(given))
+    throw new BackupError('INVALID_OPTION', `ranges must be an array of key ranges, got ${typeof given}`);
   if (ranges?.length === 0)
     throw new BackupError('INVALID_OPTION', 'ranges must not be an empty list; leave it out to restore everything');
   ranges?.forEach((range, i) => checkRange(range, `ranges[${i}]`));

@@ -1,5 +1,6 @@
 // A container for long work: its calls end when a signal aborts, and those that may be repeated are, where a failure may be a passing one. The port's own calls know no signal.
 
+import { checkMethods } from '../core/check-option.js';
 import { abortable, abortableStream } from '../core/abort.js';
 import type { Clock } from '../core/clock.js';
 import { BackupError } from '../core/errors.js';
@@ -17,6 +18,7 @@ export class SteadyContainer implements BackupContainer {
 
   /** What was under way when the signal aborted may still take effect. */
   constructor(inner: BackupContainer, signal: AbortSignal | undefined, clock: Clock) {
+    checkMethods('container', inner, 'BackupContainer', ['exists', 'readFile', 'writeFile', 'listFiles', 'deleteFile']);
     this.url = inner.url;
     this.decrypts = inner.decrypts === true;
     this.#inner = inner;

@@ -1,8 +1,8 @@
 // verify: is everything there that should be, and is it what was written? It never writes, and damage is never thrown but reported. docs/care.md says what each finding means.
 
+import { checkFlag } from '../core/check-option.js';
 import type { Clock } from '../core/clock.js';
 import { systemClock } from '../core/clock.js';
-import { BackupError } from '../core/errors.js';
 import type { Version } from '../core/version.js';
 import type { BackupContainer } from '../ports/backup-container.js';
 import { TimeSlices } from './time-slices.js';
@@ -18,6 +18,7 @@ import { ProblemCollector } from './verify-report.js';
 import { verifySnapshots, verifyUnusedRangeFiles } from './verify-snapshots.js';
 import { reportTwins } from './verify-twins.js';
 import { settledLogFiles } from './verify-unfinished-logs.js';
+import { keyMissing } from './readable.js';
 
 export interface VerifyBackupOptions {
   /** Read and decode every byte. Default false: names, sizes and the small files. */
@@ -36,6 +37,7 @@ export interface VerifyBackupOptions {
  */
 export async function verifyBackup(outer: BackupContainer, options: VerifyBackupOptions = {}): Promise<VerifyReport> {
   const { deep = false, signal, clock = systemClock, onProgress } = options;
+  checkFlag('deep', deep);
   const concurrency = checkConcurrency(options.concurrency);
   const container = new SteadyContainer(outer, signal, clock);
   const inventory = await takeInventory(container, signal);
@@ -44,11 +46,7 @@ export async function verifyBackup(outer: BackupContainer, options: VerifyBackup
     inventory,
   );
   const { encrypted, unreliableEnd } = await verifyProperties(container, context.problems);
-  if (encrypted && !container.decrypts) {
-    throw new BackupError('ENCRYPTION_KEY_MISSING', `${container.url} is encrypted, and was opened without its key`, {
-      container: container.url,
-    });
-  }
+  if (encrypted && !container.decrypts) throw keyMissing(container.url);
   const used = await verifySnapshots(context, unreliableEnd);
   await verifyUnusedRangeFiles(context, used);
   await verifyLogs(context, unreliableEnd);

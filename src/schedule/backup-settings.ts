@@ -3,7 +3,7 @@
 import { availableParallelism } from 'node:os';
 
 import { BackupError } from '../core/errors.js';
-import { checkWholeNumber } from './check-option.js';
+import { checkWholeNumber } from '../core/check-option.js';
 
 export interface BackupSettings {
   /** Scan workers: regions that are scanned at a time. Tasks, not threads: they wait for the database most of the time. Default 4. */

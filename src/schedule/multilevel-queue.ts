@@ -1,6 +1,6 @@
 // A multilevel feedback queue, after yatp's: a task that has run for long gives way to those that are short, yet is never left waiting for ever.
 
-import { checkNumber } from './check-option.js';
+import { checkNumber } from '../core/check-option.js';
 import { LevelShare } from './level-share.js';
 import { Ring } from './ring.js';
 import type { Slice, SliceOrder } from './slice.js';

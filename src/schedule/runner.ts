@@ -3,7 +3,7 @@
 import { AbortScope } from '../core/abort.js';
 import type { Clock } from '../core/clock.js';
 import { BackupError } from '../core/errors.js';
-import { checkNumber } from './check-option.js';
+import { checkNumber } from '../core/check-option.js';
 import type { RunnableWithTimer } from './runnable.js';
 import type { Mailbox } from './scheduler.js';
 import type { TaskPool } from './task-pool.js';

@@ -2,7 +2,7 @@
 
 import { systemClock, type Clock } from '../core/clock.js';
 import { BackupError } from '../core/errors.js';
-import { checkNumber } from './check-option.js';
+import { checkNumber } from '../core/check-option.js';
 import { backupSettings, type BackupSettings } from './backup-settings.js';
 import type { LoadSample, LoadStatistics } from './host-load.js';
 import { SoftLimit } from './soft-limit.js';

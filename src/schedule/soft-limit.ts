@@ -1,6 +1,6 @@
 // How many may do something at a time; the number can be changed while they do it. First come, first served.
 
-import { checkWholeNumber } from './check-option.js';
+import { checkWholeNumber } from '../core/check-option.js';
 
 /** A place under the limit; made by `SoftLimit.guard`. Hold it with `using`, or call `release` in a `finally`. */
 export class SoftLimitGuard implements Disposable {

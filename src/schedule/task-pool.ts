@@ -5,7 +5,7 @@ import PQueue from 'p-queue';
 
 import { systemClock, type Clock } from '../core/clock.js';
 import { BackupError } from '../core/errors.js';
-import { checkNumber, checkWholeNumber } from './check-option.js';
+import { checkNumber, checkWholeNumber } from '../core/check-option.js';
 import { MultilevelQueue, type MultilevelQueueOptions } from './multilevel-queue.js';
 import { PriorityTaskQueue, type PriorityTaskQueueOptions } from './priority-task-queue.js';
 import { SignalGroups } from './signal-groups.js';

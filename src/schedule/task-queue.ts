@@ -5,7 +5,7 @@ import type { Queue } from 'p-queue';
 
 import { systemClock, type Clock } from '../core/clock.js';
 import { BackupError } from '../core/errors.js';
-import { checkNumber, checkWholeNumber } from './check-option.js';
+import { checkNumber, checkWholeNumber } from '../core/check-option.js';
 import type { RunFunction, SliceOptions, SliceOrder } from './slice.js';
 import { TaskTime, TaskTimes, type Level, type TaskId } from './task-time.js';
 

@@ -3,7 +3,7 @@
 import { AbortScope } from '../core/abort.js';
 import { systemClock, type Clock } from '../core/clock.js';
 import { BackupError } from '../core/errors.js';
-import { checkNumber, checkWholeNumber } from './check-option.js';
+import { checkNumber, checkWholeNumber } from '../core/check-option.js';
 import { LazyWorker } from './lazy-worker.js';
 import { withoutTimer, type Runnable, type RunnableWithTimer } from './runnable.js';
 import { Runner } from './runner.js';

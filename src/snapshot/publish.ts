@@ -1,6 +1,7 @@
 // Makes a snapshot of its files: checksums first, then the manifest, which is what makes it one, then its entries of a half snapshot go.
 
 import { BackupError, assert } from '../core/errors.js';
+import { equalBytes } from '../core/bytes.js';
 import type { KeyRange } from '../core/key-range.js';
 import { coalesceRanges, equalRanges } from '../core/key-range.js';
 import type { Version } from '../core/version.js';
@@ -78,6 +79,8 @@ export class WholeSnapshot {
     } catch (error) {
       if (!BackupError.is(error, 'FILE_EXISTS')) throw error;
       const replaced = await readWhole(container, name, MAX_SNAPSHOT_SUMS_BYTES, access);
+      // Under a key a name stands for a nonce: it is never written again with other content.
+      if (container.decrypts === true && !(replaced !== undefined && equalBytes(replaced, sums))) throw error;
       await this.#replaceSums(container, sums, access);
       return replaced;
     }

@@ -1,5 +1,6 @@
 // What a snapshot is asked for with; checked at the door.
 
+import { checkFlag, checkMethods } from '../core/check-option.js';
 import type { Clock, Random } from '../core/clock.js';
 import { systemClock, systemRandom } from '../core/clock.js';
 import { checkVersion } from '../core/check-version.js';
@@ -118,7 +119,8 @@ export function resolveEndpoint(options: EndpointOptions): ResolvedEndpoint {
     }
     return value;
   };
-  checkSource(options.source);
+  checkMethods('source', options.source, 'RangeSource', ['readVersion', 'regions', 'scan']);
+  if (options.pool !== undefined) checkMethods('pool', options.pool, 'TaskPool', ['run']);
   const retryMinDelay = number('retryMinDelay', 100, 0, LONGEST_DELAY, false);
   const settings = backupSettings(options);
   if (settings.enableAutoTune && options.statistics === undefined) {
@@ -142,11 +144,17 @@ export function resolveEndpoint(options: EndpointOptions): ResolvedEndpoint {
 }
 
 /** Throws INVALID_OPTION with the option's name and value. */
+export function checkResumption({ resume, resumeWithin = DAY }: Pick<TakeSnapshotOptions, 'resume' | 'resumeWithin'>) {
+  checkFlag('resume', resume);
+  if (!Number.isFinite(resumeWithin) || resumeWithin < 0) {
+    throw new BackupError('INVALID_OPTION', `resumeWithin must be a number of ms >= 0, got ${String(resumeWithin)}`);
+  }
+}
+
+/** Throws INVALID_OPTION with the option's name and value. */
 export function resolveSnapshot(options: TakeSnapshotOptions): ResolvedSnapshot {
   const { atLeast = 0n, version, resumeWithin = DAY } = options;
-  if (typeof (options.container as Partial<BackupContainer> | undefined)?.writeFile !== 'function') {
-    throw new BackupError('INVALID_OPTION', 'container must be a BackupContainer: it has no function writeFile');
-  }
+  checkMethods('container', options.container, 'BackupContainer', ['writeFile', 'readFile', 'listFiles', 'deleteFile']);
   if (!Array.isArray(options.ranges)) throw new BackupError('INVALID_OPTION', 'ranges must be an array of key ranges');
   for (const [index, range] of options.ranges.entries()) checkRange(range as KeyRange, `ranges[${index}]`);
   checkVersion(atLeast, 'atLeast');
@@ -154,9 +162,7 @@ export function resolveSnapshot(options: TakeSnapshotOptions): ResolvedSnapshot 
   if (version !== undefined && version < atLeast) {
     throw new BackupError('INVALID_OPTION', `version must be at or above atLeast ${atLeast}, got ${version}`);
   }
-  if (!Number.isFinite(resumeWithin) || resumeWithin < 0) {
-    throw new BackupError('INVALID_OPTION', `resumeWithin must be a number of ms >= 0, got ${String(resumeWithin)}`);
-  }
+  checkResumption(options);
   return {
     ...resolveEndpoint(options),
     container: options.container,
@@ -169,12 +175,4 @@ export function resolveSnapshot(options: TakeSnapshotOptions): ResolvedSnapshot 
     onProgress: options.onProgress,
     onResponse: options.onResponse,
   };
-}
-
-function checkSource(source: Partial<RangeSource> | undefined): void {
-  for (const name of ['readVersion', 'regions', 'scan'] as const) {
-    if (typeof source?.[name] !== 'function') {
-      throw new BackupError('INVALID_OPTION', `source.${name} must be a function: pass a RangeSource`);
-    }
-  }
 }

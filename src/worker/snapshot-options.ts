@@ -9,7 +9,7 @@ import type { BackupContainer } from '../ports/backup-container.js';
 import type { ProgressStore } from '../ports/progress-store.js';
 import type { RangeSource } from '../ports/range-source.js';
 import type { SnapshotProgress, TakeSnapshotOptions } from '../snapshot/snapshot-options.js';
-import { resolveEndpoint } from '../snapshot/snapshot-options.js';
+import { checkResumption, resolveEndpoint } from '../snapshot/snapshot-options.js';
 import type { SnapshotResult } from '../snapshot/take-snapshot.js';
 
 /** How snapshots are taken: see `takeSnapshot`. */
@@ -85,6 +85,7 @@ export function resolveSnapshotsOptions(options: RunSnapshotsOptions): ResolvedS
   checkPorts(options);
   // Refused here, and not with the first snapshot.
   resolveEndpoint({ ...options.snapshot, source: options.rangeSource });
+  checkResumption(options.snapshot ?? {});
   const random = options.random ?? systemRandom;
   const name = options.name ?? random.uid();
   if (typeof name !== 'string' || name === '' || name.length > 200) {
@@ -148,5 +149,11 @@ function checkPorts(options: RunSnapshotsOptions): void {
     if (typeof value !== 'function') {
       throw new BackupError('INVALID_OPTION', `${name} must be a function: pass a ${type}, got ${typeof value}`);
     }
+  }
+  if (!(options.signal instanceof AbortSignal)) {
+    throw new BackupError(
+      'INVALID_OPTION',
+      'signal must be an AbortSignal: without one the runner could not be stopped',
+    );
   }
 }

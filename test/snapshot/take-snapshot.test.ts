@@ -193,7 +193,7 @@ describe('takeSnapshot', () => {
     expect(await refused({ ranges: undefined })).toMatch(/ranges/);
     expect(await refused({ ranges: [{ begin: key('b'), end: key('a') }] })).toMatch(/ranges\[0\]/);
     expect(await refused({ container: {} })).toMatch(/container/);
-    expect(await refused({ source: { regions: () => [] } })).toMatch(/source.readVersion/);
+    expect(await refused({ source: { regions: () => [] } })).toMatch(/source must be a RangeSource.* readVersion/);
     expect(await fileNames(container)).toEqual([]);
   });
 });
