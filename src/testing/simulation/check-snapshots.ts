@@ -4,7 +4,6 @@
 import { equalBytes } from '../../core/bytes.js';
 import type { KeyRange } from '../../core/key-range.js';
 import { NORMAL_KEYS, coalesceRanges, formatRange } from '../../core/key-range.js';
-import type { Version } from '../../core/version.js';
 import { SNAPSHOT_PREFIX } from '../../job/keys.js';
 import { markOf } from './expiry-mark.js';
 import type { StoreCheckParts } from './check-store.js';
