@@ -89,7 +89,8 @@ export async function compactLogs(outer: BackupContainer, options: CompactOption
   const groups = planCompaction(logFiles, { ...plan, unreliableEnd });
   const run = new Compaction(container, { ...options, clock, random }, plan.blockSize, groups.length);
   await inParallel(groups, concurrency, signal, (group) => run.merge(group));
-  if (run.made && plan.graceMs > 0) await clock.sleep(plan.graceMs, signal);
+  // Also when the new files were there already: another compaction may have finished them a moment ago.
+  if (run.obsolete.length > 0 && plan.graceMs > 0) await clock.sleep(plan.graceMs, signal);
   await inParallel(run.obsolete, concurrency, signal, (file) => run.remove(file));
   return run.result(logFiles.reduce((sum, { size }) => sum + size, 0));
 }
@@ -144,10 +145,6 @@ class Compaction {
     this.#blockSize = blockSize;
     this.#groupsTotal = groupsTotal;
     this.#sums = new SumsReader(container, options.signal);
-  }
-
-  get made(): boolean {
-    return this.#merged.length > 0;
   }
 
   /** Makes sure that one file holds all that the group's files hold. What is wrong with the files is noted; only the container's own failures are thrown. */
