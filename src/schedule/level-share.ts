@@ -39,6 +39,11 @@ export class LevelShare {
     this.#credit += 100 - this.#chance;
     if (this.#credit < 100) return 0;
     this.#credit -= 100;
+    return this.nextBelow();
+  }
+
+  /** The level to ask first when level 0 has nothing, or has had its share. */
+  nextBelow(): Level {
     if (this.#lowerTurn === LEVEL_1_TURNS) {
       this.#lowerTurn = 0;
       return 2;

@@ -63,7 +63,9 @@ class LevelOrder implements SliceOrder {
   shift(): Slice | undefined {
     if (this.#size === 0) return undefined;
     this.#size--;
-    const first = this.#share.next();
+    let first = this.#share.next();
+    // Else all that level 0 leaves would go to level 1, and level 2 would get a 25th.
+    if (first === 0 && this.#levels[0].size === 0) first = this.#share.nextBelow();
     return this.#levels[first].shift() ?? this.#levels[next(first)].shift() ?? this.#levels[next(next(first))].shift();
   }
 

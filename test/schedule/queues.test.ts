@@ -119,6 +119,15 @@ describe('LevelShare', () => {
 });
 
 describe('MultilevelQueue', () => {
+  it('serves the levels below 4 to 1 also while level 0 has nothing', () => {
+    const queue = new MultilevelQueue();
+    const { add, ran } = names(queue);
+    for (let i = 0; i < 200; i++) for (const level of [1, 2] as const) add(String(level), { level });
+    for (let turn = 0; turn < 100; turn++) void queue.dequeue()?.();
+    expect(ran.filter((name) => name === '1')).toHaveLength(80);
+    expect(ran.filter((name) => name === '2')).toHaveLength(20);
+  });
+
   it('moves a task down when it has run longer than the thresholds, over all slices with its id', () => {
     const clock = new WorkClock();
     const queue = new MultilevelQueue({ clock });
