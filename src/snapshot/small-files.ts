@@ -50,7 +50,7 @@ export async function writeNew(
     await retrying(access.policy, access.signal, () => writeOnce(container, name, bytes, access.signal));
   } catch (error) {
     if (!BackupError.is(error, 'FILE_EXISTS')) throw error;
-    // Either the answer to an earlier try was lost, or this is what an earlier run wrote.
+    // Either the answer to an earlier try was lost, or this is what an earlier run wrote. If it cannot be read, the first error says what there is to say.
     const there = await readWhole(container, name, bytes.length, access).catch(() => undefined);
     access.signal.throwIfAborted();
     if (there === undefined || !equalBytes(there, bytes)) throw error;
