@@ -107,11 +107,16 @@ export class MortalProcess {
     };
   }
 
+  /** It may fail before its first name or after its last one: once, or a long listing would hardly ever come through. The process may end at any name. */
   async *#list(inner: BackupContainer, prefix: string) {
+    const failsLate = this.#faults.random() < 0.5;
+    if (!failsLate) await this.call(async () => undefined);
     for await (const file of inner.listFiles(prefix)) {
-      await this.call(async () => undefined);
+      if (this.isDead) throw new Crash('the process is dead');
+      if (++this.#calls === this.#faults.dieAt) this.#fail(true);
       yield file;
     }
+    if (failsLate) await this.call(async () => undefined);
   }
 
   #file(inner: BackupFile, id: string): BackupFile {
