@@ -11,7 +11,7 @@ export async function lingerFor(underWay: Promise<unknown>, clock: Clock): Promi
   using scope = new AbortScope();
   // Why it fails is known: it was aborted.
   const ended = underWay.catch(() => undefined);
-  // Cancelled by the scope when the call has ended first.
+  // Rejects only when the scope cancels it, because the call has ended first.
   const limit = clock.sleep(LINGER_LIMIT, scope.signal).catch(() => undefined);
   await Promise.race([ended, limit]);
   scope.end();

@@ -15,9 +15,14 @@ import { watchOrPoll } from './watch.js';
 
 /**
  * Runs until the signal aborts; then it has stopped all its snapshots, which others, or a later call, go on with. Does not reject when a snapshot fails: that is an event, it shows in `status()`, and it is tried again. Rejects
- * with INVALID_OPTION or a permanent error of the store. `take` is for tests.
+ * with INVALID_OPTION or a permanent error of the store.
  */
-export async function runSnapshots(options: RunSnapshotsOptions, take = takeSnapshot): Promise<void> {
+export function runSnapshots(options: RunSnapshotsOptions): Promise<void> {
+  return runSnapshotsWith(options);
+}
+
+/** The same, with another way to take one: for tests and the simulation. */
+export async function runSnapshotsWith(options: RunSnapshotsOptions, take = takeSnapshot): Promise<void> {
   await new SnapshotRunner(resolveSnapshotsOptions(options), take).run();
 }
 

@@ -6,7 +6,7 @@ import type { TakeSnapshotOptions } from '../../src/snapshot/snapshot-options.js
 import type { SnapshotResult, takeSnapshot } from '../../src/snapshot/take-snapshot.js';
 import { MemoryRangeSource } from '../../src/testing/memory-range-source.js';
 import type { RunSnapshotsOptions, SnapshotEvent } from '../../src/worker/snapshot-options.js';
-import { runSnapshots } from '../../src/worker/snapshot-runner.js';
+import { runSnapshotsWith } from '../../src/worker/snapshot-runner.js';
 import type { World } from './world.js';
 
 /** A snapshot that is being taken, until the test ends it, or its signal does. */
@@ -82,7 +82,7 @@ export function startSnapshots(
   const events: SnapshotEvent[] = [];
   const kinds: string[] = [];
   const rangeSource: RangeSource = new MemoryRangeSource({ version: 10n, clock: world.clock });
-  const ended = runSnapshots(
+  const ended = runSnapshotsWith(
     {
       progressStore: world.store,
       rangeSource,

@@ -1,7 +1,7 @@
 // `runSnapshots` in a process of a simulated cluster, and the processes that run nothing else, where the workers have one each.
 
 import type { takeSnapshot } from '../../snapshot/take-snapshot.js';
-import { runSnapshots } from '../../worker/snapshot-runner.js';
+import { runSnapshotsWith } from '../../worker/snapshot-runner.js';
 import type { ScheduledSnapshotKnobs, SnapshotEvent } from '../../worker/snapshot-options.js';
 import type { ProgressStore } from '../../ports/progress-store.js';
 import type { SimCluster } from './cluster.js';
@@ -63,7 +63,7 @@ export async function runSimSnapshots(
   const { store, ranges, verdict } = cluster;
   const client = store.client(process);
   try {
-    await runSnapshots(
+    await runSnapshotsWith(
       {
         ...knobs,
         progressStore: rules.store?.(client) ?? client,
