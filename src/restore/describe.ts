@@ -125,7 +125,8 @@ function logType({ logFiles, properties }: CatalogListing): BackupDescription['l
 }
 
 function findUnsupported(listing: CatalogListing, encrypted: boolean): string | undefined {
-  if (encrypted) return 'the container is encrypted, and it was opened without its key';
+  if (encrypted)
+    return 'the container is encrypted, and it was opened without its key: openEncryptedContainer of tidemark/container/encrypted opens it';
   if (logType(listing) === 'range-partitioned')
     return 'the container holds range-partitioned logs, which this release does not read';
   return undefined;

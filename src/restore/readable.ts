@@ -19,7 +19,11 @@ export function unreadable(url: string, encrypted: boolean, reason: string): Bac
 
 /** What to throw where encrypted files would have to be read or judged. */
 export function keyMissing(url: string): BackupError {
-  return new BackupError('ENCRYPTION_KEY_MISSING', `${url} is encrypted, and was opened without its key`, {
-    container: url,
-  });
+  return new BackupError(
+    'ENCRYPTION_KEY_MISSING',
+    `${url} is encrypted, and was opened without its key: openEncryptedContainer of tidemark/container/encrypted opens it`,
+    {
+      container: url,
+    },
+  );
 }

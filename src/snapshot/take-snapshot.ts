@@ -301,9 +301,13 @@ async function checkKey(container: BackupContainer, access: Access): Promise<voi
   if (container.decrypts === true) return;
   const bytes = await readWhole(container, PROPERTY.encryptionMetadata, MAX_PROPERTY_BYTES, access);
   if (bytes === undefined || !parseEncryptionMetadata(bytes).enabled) return;
-  throw new BackupError('ENCRYPTION_KEY_MISSING', `${container.url} is encrypted, and was opened without its key`, {
-    container: container.url,
-  });
+  throw new BackupError(
+    'ENCRYPTION_KEY_MISSING',
+    `${container.url} is encrypted, and was opened without its key: openEncryptedContainer of tidemark/container/encrypted opens it`,
+    {
+      container: container.url,
+    },
+  );
 }
 
 function incomplete(failed: readonly RangeFailed[], isKept: boolean, { container }: ResolvedSnapshot): BackupError {

@@ -42,7 +42,7 @@ async function checkEncryption(container: BackupContainer, job: JobRecord): Prom
   if (!parseEncryptionMetadata(bytes).enabled || container.decrypts === true) return true;
   throw new BackupError(
     'ENCRYPTION_KEY_MISSING',
-    `${container.url} is encrypted, and was opened without its key for job ${job.uid}`,
+    `${container.url} is encrypted, and was opened without its key for job ${job.uid}: openEncryptedContainer of tidemark/container/encrypted opens it`,
     { container: container.url, jobUid: job.uid },
   );
 }
