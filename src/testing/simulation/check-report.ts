@@ -41,5 +41,6 @@ function isNormal(cluster: SimCluster, job: JobRecord, problem: VerifyProblem, a
     );
   }
   if (kind !== 'log-gap' || versions === undefined) return false;
-  return !isWhole || versions.end <= completeFrom || versions.begin > stopVersion;
+  const needed = maxVersion(versions.begin, completeFrom);
+  return !isWhole || needed >= versions.end || needed > stopVersion;
 }
