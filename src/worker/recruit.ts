@@ -17,6 +17,8 @@ import type { BackupWorkerOptions } from './options.js';
 import { resolveOptions } from './options.js';
 import type { RetryPolicy } from './retry.js';
 import { isTransient, retrying } from './retry.js';
+import type { WorkerRules } from './rules.js';
+import { workerRules } from './rules.js';
 import { Trigger, triggerOrSleep } from './trigger.js';
 
 /** A worker that has just been made and is about to run: the place to listen to its events. */
@@ -43,13 +45,18 @@ export interface RecruitOptions extends Omit<
  * that cover one tag would take it from each other for ever. So share the tags out with `tags`, and let whoever starts a second recruiter for a tag restart it when it dies. One that fails
  * for good stays down and is reported to `onWorkerError`; after LOG_GAP it is started again as soon as no job is active. Rejects with INVALID_OPTION, INVALID_EPOCHS, or a permanent error of the store.
  */
-export async function recruit(options: RecruitOptions): Promise<void> {
-  const recruiter = new Recruiter(options);
-  await recruiter.run();
+export function recruit(options: RecruitOptions): Promise<void> {
+  return recruitWith(options, workerRules);
+}
+
+/** The same, with rules for its workers: for the simulation. */
+export async function recruitWith(options: RecruitOptions, rules: WorkerRules): Promise<void> {
+  await new Recruiter(options, rules).run();
 }
 
 class Recruiter {
   readonly #options: RecruitOptions;
+  readonly #rules: WorkerRules;
   readonly #clock: Clock;
   readonly #policy: RetryPolicy;
   readonly #scope: AbortScope;
@@ -62,7 +69,7 @@ class Recruiter {
   #epochs: readonly LogEpochInfo[] | undefined;
   #failure: { readonly error: unknown } | undefined;
 
-  constructor(options: RecruitOptions) {
+  constructor(options: RecruitOptions, rules: WorkerRules) {
     if (options.logSource.logSystem === undefined && options.epoch === undefined) {
       throw new BackupError('INVALID_OPTION', 'recruit: epoch is needed for a LogSource without logSystem');
     }
@@ -77,6 +84,7 @@ class Recruiter {
       );
     }
     this.#options = options;
+    this.#rules = rules;
     this.#clock = options.clock ?? systemClock;
     this.#policy = {
       clock: this.#clock,
@@ -178,7 +186,7 @@ class Recruiter {
     const { signal } = this.#scope;
     const { onWorker, onWorkerError } = this.#options;
     try {
-      const worker = new BackupWorker({ ...this.#options, ...workerOptions(planned) });
+      const worker = new BackupWorker({ ...this.#options, ...workerOptions(planned) }, this.#rules);
       callSafely(() => onWorker?.(worker, planned));
       await worker.run({ signal });
       this.#retired.add(key);

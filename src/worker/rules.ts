@@ -3,6 +3,7 @@
 
 import type { Version } from '../core/version.js';
 import { maxVersion, minVersion } from '../core/version.js';
+import type { WorkerPath } from './worker-path.js';
 
 export interface CutFacts {
   /** Exclusive end of what was pulled. */
@@ -36,6 +37,8 @@ export interface WorkerRules {
   readonly savesBeforePop: boolean;
   /** A displaced worker stores what it still holds: false loses it between the queue and the record. */
   readonly keepsQueueOnDisplacement: boolean;
+  /** Decides nothing: a simulation counts where it has been. Called once a round, peek, batch or transaction at most, never for each message. */
+  met(path: WorkerPath): void;
 }
 
 export const workerRules: WorkerRules = {
@@ -53,4 +56,5 @@ export const workerRules: WorkerRules = {
   checksClaim: true,
   savesBeforePop: true,
   keepsQueueOnDisplacement: true,
+  met: () => undefined,
 };

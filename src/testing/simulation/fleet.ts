@@ -2,6 +2,8 @@
 
 import type { BackupWorker } from '../../worker/backup-worker.js';
 import type { WorkerKnobs } from '../../worker/options.js';
+import type { WorkerRules } from '../../worker/rules.js';
+import { workerRules } from '../../worker/rules.js';
 import type { SimHits } from './hits.js';
 import type { SimProcess } from './process.js';
 import { describeError } from './trace.js';
@@ -17,6 +19,11 @@ export interface SimFleet {
 }
 
 export type SimKnobs = WorkerKnobs & { readonly lockBytes: number };
+
+/** What a worker decides, with planted bugs, and where it has been. */
+export function countedRules(hits: SimHits, planted: Partial<WorkerRules> = {}): WorkerRules {
+  return { ...workerRules, met: (path) => hits.add(path), ...planted };
+}
 
 /** Counts what a worker says, and puts it into the trace. */
 export function listenToWorker(worker: BackupWorker, process: SimProcess, who = ''): void {

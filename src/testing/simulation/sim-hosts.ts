@@ -1,11 +1,11 @@
 // Host processes that run the library's own recruit loop and share the tags between them. A host that dies is started again; one that stands still gets a double
 // sooner or later, and when it thaws both believe that they have its tags.
 
-import { recruit } from '../../worker/recruit.js';
+import { recruitWith } from '../../worker/recruit.js';
 import { SimBuffers } from './buffers.js';
 import type { SimCluster } from './cluster.js';
 import type { SimFleet, SimKnobs } from './fleet.js';
-import { listenToWorker } from './fleet.js';
+import { countedRules, listenToWorker } from './fleet.js';
 import { SimProcess } from './process.js';
 import type { SnapshotRunKnobs } from './snapshot-runs.js';
 import { runSimSnapshots } from './snapshot-runs.js';
@@ -100,28 +100,31 @@ export class SimHosts implements SimFleet {
     process.onDeath(() => this.#replace(share));
     process.note('STARTS');
     const snapshots = runSimSnapshots(this.#cluster, process, this.#snapshotKnobs, {}, stop.signal);
-    const workers = recruit({
-      ...this.#knobs,
-      logSource: log.client(process, buffers),
-      progressStore: store.client(process),
-      openContainer: (url) => this.#cluster.openContainer(process, url),
-      clock: process.clock,
-      random: process.random,
-      signal: stop.signal,
-      planInterval: LOOK_INTERVAL_MS,
-      tags: (_epoch, tag) => tag % this.#shares === share,
-      onWorker: (worker, { recruitedEpoch, backupEpoch, tag, startVersion }) => {
-        hits.add('worker: recruited by a host');
-        const name = `w${recruitedEpoch}.${backupEpoch}/${tag} `;
-        process.note(`${name}STARTS at ${startVersion}`);
-        listenToWorker(worker, process, name);
+    const workers = recruitWith(
+      {
+        ...this.#knobs,
+        logSource: log.client(process, buffers),
+        progressStore: store.client(process),
+        openContainer: (url) => this.#cluster.openContainer(process, url),
+        clock: process.clock,
+        random: process.random,
+        signal: stop.signal,
+        planInterval: LOOK_INTERVAL_MS,
+        tags: (_epoch, tag) => tag % this.#shares === share,
+        onWorker: (worker, { recruitedEpoch, backupEpoch, tag, startVersion }) => {
+          hits.add('worker: recruited by a host');
+          const name = `w${recruitedEpoch}.${backupEpoch}/${tag} `;
+          process.note(`${name}STARTS at ${startVersion}`);
+          listenToWorker(worker, process, name);
+        },
+        onWorkerError: (error, { backupEpoch, tag }) =>
+          verdict.fail(
+            'a worker fails only when it must',
+            `${process.name}, epoch ${backupEpoch}, tag ${tag}: ${describeError(error)}`,
+          ),
       },
-      onWorkerError: (error, { backupEpoch, tag }) =>
-        verdict.fail(
-          'a worker fails only when it must',
-          `${process.name}, epoch ${backupEpoch}, tag ${tag}: ${describeError(error)}`,
-        ),
-    }).catch((error: unknown) =>
+      countedRules(hits),
+    ).catch((error: unknown) =>
       verdict.fail('a host fails only when it must', `${process.name}: ${describeError(error)}`),
     );
     Promise.all([workers, snapshots])

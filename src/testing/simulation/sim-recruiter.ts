@@ -7,12 +7,11 @@ import type { PlannedWorker } from '../../job/plan.js';
 import { announceEpoch, planFromStore } from '../../job/recruiter-transactions.js';
 import type { ProgressStore } from '../../ports/progress-store.js';
 import type { WorkerRules } from '../../worker/rules.js';
-import { workerRules } from '../../worker/rules.js';
 import { BackupWorker } from '../../worker/backup-worker.js';
 import { SimBuffers } from './buffers.js';
 import type { SimCluster } from './cluster.js';
 import type { SimFleet, SimKnobs } from './fleet.js';
-import { listenToWorker } from './fleet.js';
+import { countedRules, listenToWorker } from './fleet.js';
 import { SimProcess } from './process.js';
 import { describeError } from './trace.js';
 
@@ -142,7 +141,7 @@ export class SimRecruiter implements SimFleet {
         clock: process.clock,
         random: process.random,
       },
-      { ...workerRules, ...this.#rules },
+      countedRules(hits, this.#rules),
     );
     const entry: SimWorker = { plan, process, worker, buffers, stop, hasEnded: false };
     this.#workers.push(entry);
