@@ -22,7 +22,7 @@ export function checkVersionTimes(parts: StoreCheckParts): void {
     );
     expectComplete(parts, job, pair.version, 'a version with a time is stored by every tag (P26)');
     const committedAt = history.committedAt(pair.version);
-    const time = pair.time - process.clock.wallTime() + process.world.scheduler.now;
+    const time = process.momentOf(pair.time) ?? -1;
     verdict.expect(
       committedAt !== undefined && committedAt <= time,
       'all that a version stands for was committed at its time (P26)',

@@ -24,10 +24,24 @@ export interface FaultRates {
   readonly watchEarly: number;
   /** A watch never resolves: polling must save the day. */
   readonly watchNever: number;
+  /** A watch tells of a change only after a second or so. */
+  readonly watchLate: number;
+  /** A watch that has fired fires once more, without a change. */
+  readonly watchTwice: number;
+  /** A transaction whose answer is lost takes effect only later, when its client may have begun others. */
+  readonly lateCommit: number;
   /** A peek's reply ends before it must, or is empty. */
   readonly shortPeek: number;
-  /** A write to a container hangs for long and then fails. */
+  /** A peek's reply is lost on its way: the same data are served again. */
+  readonly lostReply: number;
+  /** A peek's reply comes although the request was aborted meanwhile. */
+  readonly lateReply: number;
+  /** A call to a container hangs for long and then fails, whether it has taken effect or not. */
   readonly hang: number;
+  /** An append takes some of its chunks and then fails. */
+  readonly halfAppend: number;
+  /** The process's clocks jump: the wall clock to and fro, the monotonic one forward, as after a suspend. Per call. */
+  readonly clockJump: number;
   /** Milliseconds by which notices of the log system's state are late, at most. */
   readonly noticeDelayMs: number;
   /** A process hears of the log system's state very late. Per process. */
@@ -36,7 +50,8 @@ export interface FaultRates {
   readonly slowRead: number;
 }
 
-const CALM: FaultRates = {
+/** Nothing goes wrong. */
+export const CALM: FaultRates = {
   slow: 0,
   slowCallMs: 0,
   failBefore: { log: 0, store: 0, container: 0, source: 0 },
@@ -45,8 +60,15 @@ const CALM: FaultRates = {
   freeze: 0,
   watchEarly: 0,
   watchNever: 0,
+  watchLate: 0,
+  watchTwice: 0,
+  lateCommit: 0,
   shortPeek: 0,
+  lostReply: 0,
+  lateReply: 0,
   hang: 0,
+  halfAppend: 0,
+  clockJump: 0,
   noticeDelayMs: 5,
   cutOff: 0,
   slowRead: 0,
@@ -54,6 +76,7 @@ const CALM: FaultRates = {
 
 export function drawFaultRates(random: SimRandom): FaultRates {
   const maybe = (most: number) => (random.chance(0.55) ? random.between(0, most) : 0);
+  const seldom = (most: number) => (random.chance(0.3) ? random.between(0, most) : 0);
   return {
     slow: maybe(0.12),
     slowCallMs: random.between(30, 400),
@@ -63,13 +86,25 @@ export function drawFaultRates(random: SimRandom): FaultRates {
     freeze: maybe(0.008),
     watchEarly: maybe(0.2),
     watchNever: random.chance(0.2) ? 1 : maybe(0.4),
+    watchLate: seldom(0.2),
+    watchTwice: seldom(0.3),
+    lateCommit: seldom(0.06),
     shortPeek: maybe(0.3),
+    lostReply: seldom(0.1),
+    lateReply: seldom(0.5),
     hang: maybe(0.03),
+    halfAppend: seldom(0.1),
+    clockJump: seldom(0.004),
     noticeDelayMs: random.pick([5, 60, 400]),
     cutOff: maybe(0.3),
     slowRead: random.pick([0, 0.05, 0.3]),
   };
 }
+
+/** Those that strike by themselves, besides what becomes of a call. */
+export type FaultName = {
+  [K in keyof FaultRates]: FaultRates[K] extends number ? K : never;
+}[Exclude<keyof FaultRates, 'slow' | 'slowCallMs' | 'kill' | 'freeze' | 'noticeDelayMs' | 'cutOff'>];
 
 /** What becomes of one call. */
 export interface CallPlan {
@@ -135,7 +170,7 @@ export class SimFaults {
   }
 
   /** Counts as a fault that happened when it is true. */
-  strikes(fault: 'watchEarly' | 'watchNever' | 'shortPeek' | 'hang' | 'slowRead'): boolean {
+  strikes(fault: FaultName): boolean {
     const struck = this.#random.chance(this.#rates[fault]);
     if (struck) this.#hits.add(`fault: ${fault}`);
     return struck;

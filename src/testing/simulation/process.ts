@@ -30,6 +30,9 @@ export interface SimProcessOptions {
 /** Longer than any delay or timeout of the workers under test. */
 const FREEZE_MS = { least: 800, most: 3000 };
 
+/** By how much clocks jump, ms. */
+const JUMP_MS = { wall: 3_600_000, suspended: 5_000 };
+
 /** Less could be too little to move the clock at all, in floating point; real timers are coarser by far. */
 const SHORTEST_SLEEP_MS = 1e-6;
 
@@ -43,6 +46,10 @@ export class SimProcess {
   readonly random: Random;
   readonly #immortal: boolean;
   readonly #onDeath: (() => void)[] = [];
+  /** By how much its wall clock was ahead, and from which virtual moment on. */
+  readonly #wallShifts: { readonly from: number; readonly shift: number }[];
+  /** By how much its monotonic clock is ahead. */
+  #shift: number;
   #state: 'running' | 'frozen' | 'dead' = 'running';
   /** What arrived while the process was frozen. */
   #held: (() => void)[] = [];
@@ -51,11 +58,11 @@ export class SimProcess {
     this.world = world;
     this.name = name;
     this.#immortal = options.immortal ?? false;
-    const skew = options.clockSkew ?? 0;
-    const wallSkew = options.wallSkew ?? skew;
+    this.#shift = options.clockSkew ?? 0;
+    this.#wallShifts = [{ from: 0, shift: options.wallSkew ?? this.#shift }];
     this.clock = {
-      now: () => world.scheduler.now + skew,
-      wallTime: () => WALL_TIME_AT_START + world.scheduler.now + wallSkew,
+      now: () => world.scheduler.now + this.#shift,
+      wallTime: () => WALL_TIME_AT_START + world.scheduler.now + this.#wallShift,
       sleep: (ms, signal) => this.#sleep(ms, signal),
       yieldToHost: () => this.#sleep(0),
     };
@@ -68,6 +75,36 @@ export class SimProcess {
 
   get isFrozen(): boolean {
     return this.#state === 'frozen';
+  }
+
+  get #wallShift(): number {
+    return this.#wallShifts.at(-1)?.shift ?? 0;
+  }
+
+  /** The last virtual moment at which its wall clock can have shown this time; undefined: none. */
+  momentOf(wallTime: number): number | undefined {
+    const moments = this.#wallShifts.map(({ from, shift }, index) => {
+      const moment = wallTime - WALL_TIME_AT_START - shift;
+      const until = this.#wallShifts[index + 1]?.from ?? Number.POSITIVE_INFINITY;
+      // The clock gives whole milliseconds to whoever rounds them.
+      return moment >= from - 1 && moment <= until + 1 ? moment : undefined;
+    });
+    return moments.findLast((moment) => moment !== undefined);
+  }
+
+  /** Its clocks are set, or it was suspended: timers know nothing of it. */
+  jumpClocks(): void {
+    if (this.#immortal || this.isDead) return;
+    const { random, hits, scheduler } = this.world;
+    if (random.chance(0.3)) {
+      this.#shift += random.between(0, JUMP_MS.suspended);
+      hits.add('fault: monotonic clock jumps forward');
+    }
+    const most = random.pick([50, 1_000, JUMP_MS.wall]);
+    const by = Math.round(random.between(-most, most));
+    this.#wallShifts.push({ from: scheduler.now, shift: this.#wallShift + by });
+    hits.add(by < 0 ? 'fault: wall clock jumps back' : 'fault: wall clock jumps forward');
+    this.note(`CLOCKS JUMP, wall clock by ${by} ms`);
   }
 
   onDeath(listener: () => void): void {
@@ -117,6 +154,7 @@ export class SimProcess {
       if (this.isDead) return;
       this.world.scheduler.schedule(plan.before, () => {
         if (this.isDead && this.world.random.chance(0.5)) return;
+        if (this.world.faults.strikes('clockJump')) this.jumpClocks();
         if (plan.peril === 'kill before' && this.#strike(plan.peril)) return;
         const answer = this.#perform(plan, what, effect, failure, resolve, reject);
         if (plan.peril !== 'none' && plan.peril !== 'kill before') this.#strike(plan.peril);
@@ -128,7 +166,7 @@ export class SimProcess {
   /** Lets `arrive` happen to the process in `after` ms; later if it is frozen, not at all once it is dead. */
   deliver(after: number, arrive: () => void): void {
     if (after > 0) {
-      this.world.scheduler.schedule(after, () => this.deliver(0, arrive));
+      this.world.scheduler.schedule(after, () => this.deliver(0, arrive), this);
     } else if (this.#state === 'running') {
       arrive();
     } else if (this.#state === 'frozen') {
@@ -176,12 +214,13 @@ export class SimProcess {
         reject(signal.reason as Error);
         return;
       }
-      const event = this.world.scheduler.schedule(ms > 0 ? Math.max(ms, SHORTEST_SLEEP_MS) : ms, () => {
+      const arrive = () => {
         this.deliver(0, () => {
           signal?.removeEventListener('abort', onAbort);
           resolve();
         });
-      });
+      };
+      const event = this.world.scheduler.schedule(ms > 0 ? Math.max(ms, SHORTEST_SLEEP_MS) : ms, arrive, this);
       const onAbort = () => {
         event.cancelled = true;
         reject(signal?.reason as Error);

@@ -91,13 +91,19 @@ export class SimContainers {
   }
 
   async #call<T>(process: SimProcess, url: string, what: string, effect: () => T): Promise<T> {
-    const { faults, random, scheduler } = this.#world;
+    const { faults, hits, random, scheduler } = this.#world;
     const plan = faults.plan('container');
     const isTrouble = plan.failure !== 'none' || plan.before + plan.after > SLOW_MS || this.health(url) !== 'fine';
     if (isTrouble) this.#trouble.set(url, scheduler.now + plan.before + plan.after);
     if (faults.strikes('hang')) {
       this.#trouble.set(url, scheduler.now + HANG_MS.most);
-      await process.clock.sleep(random.between(HANG_MS.least, HANG_MS.most));
+      const half = () => process.clock.sleep(random.between(HANG_MS.least, HANG_MS.most) / 2);
+      await half();
+      if (random.chance(0.3) && this.health(url) === 'fine') {
+        hits.add('fault: hanging call takes effect');
+        effect();
+      }
+      await half();
       throw unavailable(url, 'hung');
     }
     return process.callWithPlan(
@@ -119,18 +125,30 @@ export class SimContainers {
 
   #writer(process: SimProcess, url: string, name: string, options?: WriteFileOptions): BackupFile {
     const pieces: Uint8Array[] = [];
-    let state: 'open' | 'finished' | 'aborted' = 'open';
+    let state: 'open' | 'finished' | 'aborted' | 'broken' = 'open';
     const checkOpen = () => {
       if (state !== 'open') throw new BackupError('INVALID_STATE', `${name} is ${state}`, { file: name });
     };
+    process.onDeath(() => {
+      if (state === 'open' && pieces.length > 0) this.#world.hits.add('fault: half file left behind');
+    });
+    // The memory is the writer's again as soon as an append has resolved.
+    const take = (chunks: readonly Uint8Array[]) => {
+      for (const chunk of chunks) pieces.push(chunk.slice());
+    };
     return {
       name,
-      append: (chunks) =>
-        this.#call(process, url, `append ${name}`, () => {
+      append: (chunks) => {
+        const isHalf = chunks.length > 0 && this.#world.faults.strikes('halfAppend');
+        return this.#call(process, url, `append ${name}`, () => {
           checkOpen();
-          // The memory is the writer's again as soon as this has resolved.
-          for (const chunk of chunks) pieces.push(chunk.slice());
-        }),
+          if (!isHalf) return take(chunks);
+          this.#trouble.set(url, this.#world.scheduler.now);
+          take(chunks.slice(0, chunks.length >>> 1));
+          state = 'broken';
+          throw unavailable(url, 'took a part');
+        });
+      },
       finish: () =>
         this.#call(process, url, `finish ${name}`, () => {
           checkOpen();
@@ -138,7 +156,7 @@ export class SimContainers {
           this.#publish(process, url, name, Buffer.concat(pieces), options);
         }),
       abort: () => {
-        if (state === 'open') state = 'aborted';
+        if (state !== 'finished') state = 'aborted';
         return Promise.resolve();
       },
     };

@@ -114,6 +114,10 @@ export class SimDatabase {
       hits.add('log: jump over a folder');
       return next + FOLDER_VERSIONS + BigInt(random.int(0, 1_000_000_000));
     }
+    if (this.#jumps && random.chance(0.05)) {
+      hits.add('log: jump of billions of versions');
+      return next + BigInt(random.int(1_000_000_000, 90_000_000_000));
+    }
     if (random.chance(0.35)) return next;
     return next + BigInt(random.chance(0.8) ? random.int(1, 20) : random.int(1_000, 2_000_000));
   }

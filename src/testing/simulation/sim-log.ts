@@ -17,6 +17,9 @@ export type PopObserver = (pop: { epoch: LogEpoch; tag: number; upTo: Version; p
 /** Milliseconds by which news are late for a process that is cut off. */
 const CUT_OFF_MS = 1_500;
 
+/** An aborted peek may be answered within this time. */
+const LATE_REPLY_MS = 300;
+
 /** A peek that waits: true when it has got its answer, or nobody waits for it any more. */
 type Waiter = () => boolean;
 
@@ -27,7 +30,7 @@ export class SimLog {
   readonly #popObservers: PopObserver[] = [];
   /** Peeks that wait for something to be written. */
   #waiters: Waiter[] = [];
-  readonly #subscribers = new Set<() => void>();
+  readonly #subscribers = new Map<() => void, SimProcess>();
   #current: SimEpochLog;
   #state: LogSystemInfo['recoveryState'] = 'recovering';
   #oldestBackupEpoch: LogEpoch | undefined;
@@ -64,6 +67,11 @@ export class SimLog {
       oldestBackupEpoch: this.#oldestBackupEpoch,
       epochs: this.epochs,
     };
+  }
+
+  /** The living who still hear of recoveries. */
+  subscribed(): string[] {
+    return [...this.#subscribers.values()].filter(({ isDead }) => !isDead).map(({ name }) => name);
   }
 
   onPop(observer: PopObserver): void {
@@ -164,26 +172,51 @@ export class SimLog {
     checkTag(request.tag);
     const what = `peek epoch ${request.epoch} tag ${request.tag.id} from ${request.begin}`;
     const isShort = faults.strikes('shortPeek');
+    const isLost = faults.strikes('lostReply');
     let isOver = false;
     const reply = process
       .call('log', what, () => undefined, unavailable)
       .then(
         () =>
-          new Promise<PeekReply>((resolve) => {
+          new Promise<PeekReply>((resolve, reject) => {
             const tryAnswer = () => {
               if (isOver || process.isDead) return true;
               const answer = this.#answer(process, request, isShort);
               if (answer === undefined) return false;
               if (this.#world.trace.enabled) process.note(`${what} -> ${describeReply(answer)}`);
               process.deliver(faults.latency(), () => {
-                if (!isOver) resolve({ ...answer, batch: buffers.track(answer.batch) });
+                if (isOver) return;
+                if (isLost) reject(unavailable());
+                else resolve({ ...answer, batch: buffers.track(answer.batch) });
               });
               return true;
             };
             if (!tryAnswer()) this.#waiters.push(tryAnswer);
           }),
       );
-    return abortable(reply, request.signal).finally(() => (isOver = true));
+    const end = () => (isOver = true);
+    if (!faults.strikes('lateReply')) return abortable(reply, request.signal).finally(end);
+    return this.#untilAborted(process, reply, request.signal).finally(end);
+  }
+
+  /** A request that has been aborted may still be answered, for a while. */
+  #untilAborted(process: SimProcess, reply: Promise<PeekReply>, signal: AbortSignal): Promise<PeekReply> {
+    const { hits, random, scheduler } = this.#world;
+    return new Promise((resolve, reject) => {
+      const onAbort = () => {
+        scheduler.schedule(random.between(0, LATE_REPLY_MS), () =>
+          process.deliver(0, () => reject(signal.reason as Error)),
+        );
+      };
+      if (signal.aborted) onAbort();
+      else signal.addEventListener('abort', onAbort, { once: true });
+      reply
+        .then((answer) => {
+          if (signal.aborted) hits.add('log: reply to an aborted peek');
+          resolve(answer);
+        }, reject)
+        .finally(() => signal.removeEventListener('abort', onAbort));
+    });
   }
 
   /** Undefined: nothing is known beyond `begin` yet. */
@@ -220,7 +253,7 @@ export class SimLog {
   }
 
   #publish(): void {
-    for (const subscriber of this.#subscribers) subscriber();
+    for (const subscriber of this.#subscribers.keys()) subscriber();
   }
 
   async *#logSystem(process: SimProcess, signal: AbortSignal): AsyncGenerator<LogSystemInfo> {
@@ -239,7 +272,7 @@ export class SimLog {
         wake?.();
       });
     };
-    this.#subscribers.add(subscriber);
+    this.#subscribers.set(subscriber, process);
     try {
       while (!signal.aborted) {
         if (pending) {

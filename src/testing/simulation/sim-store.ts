@@ -19,6 +19,7 @@ type Values = ReadonlyMap<string, Uint8Array>;
 type Writes = ReadonlyMap<string, Uint8Array | undefined>;
 
 interface Watcher {
+  readonly process: SimProcess;
   readonly key: string;
   readonly seen: Uint8Array | undefined;
   readonly notify: () => void;
@@ -35,6 +36,10 @@ interface SimLease {
 const MAX_ATTEMPTS = 6;
 /** An early watch fires within this time, ms. */
 const EARLY_WATCH_MS = 200;
+/** A late one fires so long after the change, at most. */
+const LATE_WATCH_MS = 1_500;
+/** A transaction whose answer was lost takes effect within this time, or never. */
+const LATE_COMMIT_MS = 400;
 
 /** Called when a transaction (not a lease) takes effect, with what it wrote (undefined: cleared) and the values from before and after it. */
 export type CommitObserver = (commit: { writes: Writes; before: Values; after: Values; process: SimProcess }) => void;
@@ -46,6 +51,8 @@ export class SimStore {
   /** #commits[i] holds the keys that commit number i + 1 wrote. */
   readonly #commits: (readonly string[])[] = [];
   readonly #leases = new Map<string, SimLease>();
+  /** Watches that will fire once more when they are set again: process and key. */
+  readonly #echoes = new Set<string>();
   #values: Values = new Map();
 
   constructor(world: SimWorld) {
@@ -60,6 +67,18 @@ export class SimStore {
   /** Number of the last commit. */
   get commitNumber(): number {
     return this.#commits.length;
+  }
+
+  /** The living who watch something. */
+  watching(): string[] {
+    return [...this.#watchers]
+      .filter(({ process }) => !process.isDead)
+      .map(({ process, key }) => `${process.name} on ${key}`);
+  }
+
+  /** Keys of the leases that are held. */
+  leases(): string[] {
+    return [...this.#leases.keys()];
   }
 
   onCommit(observer: CommitObserver): void {
@@ -155,12 +174,25 @@ export class SimStore {
     // What only reads has nothing to commit; now and then its answer takes its time or is lost all the same.
     if (tx.writes.size === 0 && this.#world.random.chance(0.8)) return 'committed';
     const what = this.#world.trace.enabled ? `commit ${describeWrites(tx.writes)}` : 'commit';
+    if (this.#world.faults.strikes('lateCommit')) return this.#commitLater(process, tx, what);
     try {
       return await process.call('store', what, () => this.#commit(process, tx, what), unavailable);
     } catch (error) {
       if (BackupError.is(error, 'STORE_UNAVAILABLE')) return 'unknown';
       throw error;
     }
+  }
+
+  /** The client hears at once that nothing is known; what it has sent is still on its way. */
+  async #commitLater(process: SimProcess, tx: SimTransaction, what: string): Promise<'unknown'> {
+    const { random, scheduler, hits } = this.#world;
+    process.note(`${what} IS LATE`);
+    scheduler.schedule(random.between(0, LATE_COMMIT_MS), () => {
+      const outcome = this.#commit(process, tx, what);
+      hits.add(outcome === 'committed' ? 'store: late commit' : 'store: late commit conflicts');
+    });
+    await process.clock.sleep(random.between(0, 6));
+    return 'unknown';
   }
 
   #commit(process: SimProcess, tx: SimTransaction, what: string): 'committed' | 'conflict' {
@@ -201,17 +233,21 @@ export class SimStore {
     let withdraw: () => void = () => undefined;
     const changed = new Promise<void>((resolve) => {
       if (faults.strikes('watchNever')) return;
+      const place = `${process.name} ${key}`;
+      if (this.#echoes.delete(place)) return process.deliver(faults.latency(), resolve);
       if (faults.strikes('watchEarly')) {
         scheduler.schedule(random.between(0, EARLY_WATCH_MS), () => process.deliver(0, resolve));
         return;
       }
       const watcher: Watcher = {
+        process,
         key,
         seen,
         notify: () => {
           if (sameValue(this.#values.get(key), seen)) return;
           this.#watchers.delete(watcher);
-          process.deliver(faults.latency(), resolve);
+          if (faults.strikes('watchTwice')) this.#echoes.add(place);
+          process.deliver(faults.strikes('watchLate') ? random.between(0, LATE_WATCH_MS) : faults.latency(), resolve);
         },
       };
       withdraw = () => this.#watchers.delete(watcher);
