@@ -3,18 +3,18 @@
 import { MessageBatch } from '../../core/message-batch.js';
 
 export class SimBuffers {
+  readonly #onRise: (() => void) | undefined;
   #held = 0;
   #largest = 0;
-  #most = 0;
+
+  /** `onRise` is called whenever another batch has been handed out. */
+  constructor(onRise?: () => void) {
+    this.#onRise = onRise;
+  }
 
   /** Bytes held now. */
   get held(): number {
     return this.#held;
-  }
-
-  /** The most that was ever held. */
-  get most(): number {
-    return this.#most;
   }
 
   /** The largest batch so far. */
@@ -27,7 +27,7 @@ export class SimBuffers {
     if (bytes === 0) return batch;
     this.#held += bytes;
     this.#largest = Math.max(this.#largest, bytes);
-    this.#most = Math.max(this.#most, this.#held);
+    this.#onRise?.();
     return new MessageBatch({
       bytes: batch.bytes,
       byteLength: batch.byteLength,

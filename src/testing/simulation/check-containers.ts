@@ -1,7 +1,6 @@
 // Reads every container back, as a user would: what describe calls restorable must restore to exactly the rows that the database had, anything else must be refused.
 
 import { toHex } from '../../core/bytes.js';
-import type { Clock } from '../../core/clock.js';
 import type { KeyRange } from '../../core/key-range.js';
 import { NORMAL_KEYS, coalesceRanges, intersectRanges } from '../../core/key-range.js';
 import { BackupError } from '../../core/errors.js';
@@ -15,20 +14,14 @@ import type { RestoreOptions, RestoreResult } from '../../restore/restore.js';
 import { restore } from '../../restore/restore.js';
 import { verifyBackup } from '../../restore/verify.js';
 import { checkReport } from './check-report.js';
+import { checkStatus } from './check-status.js';
 import type { SimCluster } from './cluster.js';
 import type { MemoryRestoreTargetOptions } from '../memory-restore-target.js';
 import { MemoryRestoreTarget } from '../memory-restore-target.js';
 import type { SimRandom } from './random.js';
 import { drawRanges } from './sim-operator.js';
+import { standstill } from './standstill.js';
 import { describeError } from './trace.js';
-
-/** The oracle looks while the world stands still. */
-export const standstill: Clock = {
-  now: () => 0,
-  wallTime: () => 0,
-  sleep: () => Promise.resolve(),
-  yieldToHost: () => Promise.resolve(),
-};
 
 /** Windows of a container that are tried at a time. */
 const MAX_WINDOWS = 4;
@@ -47,8 +40,10 @@ export async function checkContainers(
         deep: cluster.world.random.chance(0.2),
       });
       checkDescription(cluster, job, description);
+      cluster.kept.check(job, description);
+      await checkStatus(cluster, job, description);
+      if (atRest || job.state === 'Completed') checkReach(cluster, job, description);
       if (atRest) {
-        checkReach(cluster, job, description);
         checkSnapshotsServe(cluster, job, description);
         const reader = cluster.containers.reader(job.url);
         checkReport(cluster, job, await verifyBackup(reader, { deep: true, clock: standstill }), true);

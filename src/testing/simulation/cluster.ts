@@ -6,10 +6,12 @@ import { DONE_PREFIX } from '../../job/keys.js';
 import type { JobRecord } from '../../job/records.js';
 import { checkFiles } from './check-files.js';
 import { checkPops, oldestUnfinished } from './check-pops.js';
+import { KeptLedger } from './check-kept.js';
 import type { StoreCheckParts } from './check-store.js';
 import { checkSnapshots } from './check-snapshots.js';
 import { checkStore } from './check-store.js';
 import { checkVersionTimes } from './check-version-times.js';
+import { checkVisible } from './check-visible.js';
 import { SimCoverage } from './coverage.js';
 import { SimFaults } from './faults.js';
 import { SimHistory } from './history.js';
@@ -42,6 +44,8 @@ export class SimCluster implements StoreCheckParts {
   readonly coverage = new SimCoverage();
   readonly verdict: SimVerdict;
   readonly hits = new SimHits();
+  /** What has been described as restorable so far. */
+  readonly kept: KeptLedger;
   /** Jobs whose containers are to be looked at right now, in the midst of what goes on. */
   readonly toCheck = new Set<JobRecord>();
   /** The first version that the database may write. */
@@ -73,6 +77,8 @@ export class SimCluster implements StoreCheckParts {
       totalTags: random.int(1, 4),
     });
     this.ranges = new SimRanges(this);
+    this.kept = new KeptLedger(this);
+    checkVisible(this);
     checkFiles(this);
     checkStore(this);
     checkPops(this);

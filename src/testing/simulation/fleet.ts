@@ -14,6 +14,8 @@ export interface SimFleet {
   stop(): void;
   /** One worker or host is stopped in good order, and started again. */
   restartOne(): void;
+  /** The flow locks of all that run, at a moment at which nothing is half done. */
+  checkAccounts(): void;
   /** What has not ended, in words; frozen ones too. */
   readonly running: readonly string[];
 }

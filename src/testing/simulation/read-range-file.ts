@@ -35,6 +35,12 @@ export function parseSnapshotName(name: string): NamedSnapshot | undefined {
   return { begin: BigInt(String(match[1])), end: BigInt(String(match[2])), totalBytes: Number(match[3]) };
 }
 
+/** Undefined for anything but a range file's name. */
+export function parseRangeName(name: string): { readonly version: Version; readonly blockSize: number } | undefined {
+  const match = RANGE_NAME.exec(name);
+  return match === null ? undefined : { version: BigInt(String(match[2])), blockSize: Number(match[3]) };
+}
+
 /** In key order. Throws a TypeError for what is no manifest. */
 export function readManifest(bytes: Uint8Array): ManifestEntry[] {
   const json = JSON.parse(Buffer.from(bytes).toString('latin1')) as {
@@ -42,11 +48,11 @@ export function readManifest(bytes: Uint8Array): ManifestEntry[] {
     keyRanges: Record<string, { beginKey: string; endKey: string }>;
   };
   const entries = json.files.map((name) => {
-    const match = RANGE_NAME.exec(name);
+    const named = parseRangeName(name);
     const keys = json.keyRanges[name];
-    if (match === null || keys === undefined) throw new TypeError(`${name} is no range file with keys`);
+    if (named === undefined || keys === undefined) throw new TypeError(`${name} is no range file with keys`);
     const range = { begin: Buffer.from(keys.beginKey, 'latin1'), end: Buffer.from(keys.endKey, 'latin1') };
-    return { name, version: BigInt(String(match[2])), blockSize: Number(match[3]), range };
+    return { name, ...named, range };
   });
   return entries.sort((a, b) => Buffer.compare(a.range.begin, b.range.begin));
 }

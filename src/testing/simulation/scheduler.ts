@@ -12,10 +12,17 @@ export interface SimEvent {
   cancelled: boolean;
 }
 
+/** To whom something happens. Nothing ever does to the dead. */
+export interface SimEventOwner {
+  readonly name: string;
+  readonly isDead: boolean;
+}
+
 interface QueuedEvent extends SimEvent {
   /** Random: the seed decides between events of the same moment. */
   readonly tie: number;
   readonly sequence: number;
+  readonly owner: SimEventOwner | undefined;
   readonly run: () => void;
 }
 
@@ -41,13 +48,21 @@ export class SimScheduler {
     return this.#executed;
   }
 
+  /** Owners of the events that are still to come, without those of the dead. */
+  pending(): string[] {
+    return this.#heap
+      .filter(({ cancelled, owner }) => !cancelled && owner?.isDead !== true)
+      .map(({ owner }) => owner?.name ?? 'the simulation');
+  }
+
   /** `run` must not throw. */
-  schedule(delay: number, run: () => void): SimEvent {
+  schedule(delay: number, run: () => void, owner?: SimEventOwner): SimEvent {
     assert(delay >= 0, `a delay of ${delay} ms`);
     const event = {
       at: this.#now + delay,
       tie: this.#random.next32(),
       sequence: this.#sequence++,
+      owner,
       run,
       cancelled: false,
     };

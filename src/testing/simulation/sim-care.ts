@@ -14,10 +14,11 @@ import { recordChecksums } from '../../restore/record-checksums.js';
 import { restore } from '../../restore/restore.js';
 import { verifyBackup } from '../../restore/verify.js';
 import { MemoryRestoreTarget } from '../memory-restore-target.js';
-import { differenceOf, standstill } from './check-containers.js';
+import { differenceOf } from './check-containers.js';
 import { checkReport } from './check-report.js';
 import type { SimCluster } from './cluster.js';
 import { SimProcess } from './process.js';
+import { standstill } from './standstill.js';
 import { describeError } from './trace.js';
 
 /** What a planted bug replaces. */
@@ -157,6 +158,7 @@ export class SimCare {
     const floor = typeof before === 'bigint' && random.chance(0.4) ? pickVersion() : undefined;
     const restorableAfter = floor !== undefined && typeof before === 'bigint' && floor >= before ? floor : undefined;
     const expire = this.#rules.expire ?? expireBackup;
+    let hasBegun = false;
     return async (container, process) => {
       const options: ExpireOptions = {
         before,
@@ -167,6 +169,11 @@ export class SimCare {
         clock: process.clock,
       };
       const earlier = await this.#windows(job);
+      if (!hasBegun && options.dryRun !== true) {
+        const promised = restorableAfter === undefined ? undefined : { from: restorableAfter, windows: earlier };
+        this.#cluster.kept.expiryBegins(job, force, promised);
+        hasBegun = true;
+      }
       const { expiredEnd, files, snapshot } = await expire(container, options);
       if (files.length > 0 && options.dryRun !== true) world.hits.add('care: something expired');
       const later = await this.#windows(job);

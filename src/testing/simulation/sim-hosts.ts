@@ -2,7 +2,10 @@
 // sooner or later, and when it thaws both believe that they have its tags.
 
 import { recruitWith } from '../../worker/recruit.js';
+import type { BackupWorker } from '../../worker/backup-worker.js';
 import { SimBuffers } from './buffers.js';
+import type { WatchedMemory } from './check-memory.js';
+import { checkAccounts, checkGivenBack, checkHeld } from './check-memory.js';
 import type { SimCluster } from './cluster.js';
 import type { SimFleet, SimKnobs } from './fleet.js';
 import { countedRules, listenToWorker } from './fleet.js';
@@ -15,6 +18,7 @@ interface SimHost {
   /** Its tags: those whose id leaves this remainder. */
   readonly share: number;
   readonly process: SimProcess;
+  readonly memory: WatchedMemory;
   readonly stop: AbortController;
   hasEnded: boolean;
   hasDouble: boolean;
@@ -44,6 +48,10 @@ export class SimHosts implements SimFleet {
 
   get #running(): SimHost[] {
     return this.#hosts.filter(({ hasEnded, process }) => !hasEnded && !process.isDead);
+  }
+
+  checkAccounts(): void {
+    for (const { memory } of this.#running) checkAccounts(this.#cluster.verdict, memory);
   }
 
   start(): void {
@@ -94,8 +102,15 @@ export class SimHosts implements SimFleet {
       wallSkew: world.random.int(0, 200),
     });
     const stop = new AbortController();
-    const buffers = new SimBuffers();
-    const host: SimHost = { share, process, stop, hasEnded: false, hasDouble: false };
+    const started: BackupWorker[] = [];
+    const buffers = new SimBuffers(() => checkHeld(verdict, memory));
+    const memory: WatchedMemory = {
+      name: process.name,
+      lockBytes: this.#knobs.lockBytes,
+      buffers,
+      workers: started,
+    };
+    const host: SimHost = { share, process, memory, stop, hasEnded: false, hasDouble: false };
     this.#hosts.push(host);
     process.onDeath(() => this.#replace(share));
     process.note('STARTS');
@@ -116,6 +131,7 @@ export class SimHosts implements SimFleet {
           const name = `w${recruitedEpoch}.${backupEpoch}/${tag} `;
           process.note(`${name}STARTS at ${startVersion}`);
           listenToWorker(worker, process, name);
+          started.push(worker);
         },
         onWorkerError: (error, { backupEpoch, tag }) =>
           verdict.fail(
@@ -132,11 +148,7 @@ export class SimHosts implements SimFleet {
       .finally(() => {
         host.hasEnded = true;
         this.#replace(share);
-        verdict.expect(
-          buffers.held === 0,
-          'memory is given back',
-          () => `${process.name} still holds ${buffers.held} bytes after its end`,
-        );
+        checkGivenBack(verdict, memory);
       })
       .catch((error: unknown) => verdict.fail('simulator', describeError(error)));
   }

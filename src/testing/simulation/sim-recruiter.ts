@@ -9,6 +9,8 @@ import type { ProgressStore } from '../../ports/progress-store.js';
 import type { WorkerRules } from '../../worker/rules.js';
 import { BackupWorker } from '../../worker/backup-worker.js';
 import { SimBuffers } from './buffers.js';
+import type { WatchedMemory } from './check-memory.js';
+import { checkAccounts, checkGivenBack, checkHeld } from './check-memory.js';
 import type { SimCluster } from './cluster.js';
 import type { SimFleet, SimKnobs } from './fleet.js';
 import { countedRules, listenToWorker } from './fleet.js';
@@ -20,7 +22,7 @@ interface SimWorker {
   readonly plan: PlannedWorker;
   readonly process: SimProcess;
   readonly worker: BackupWorker;
-  readonly buffers: SimBuffers;
+  readonly memory: WatchedMemory;
   readonly stop: AbortController;
   hasEnded: boolean;
 }
@@ -53,6 +55,10 @@ export class SimRecruiter implements SimFleet {
   /** Workers that have not ended, with those that are frozen. */
   get #running(): SimWorker[] {
     return this.#workers.filter(({ hasEnded, process }) => !hasEnded && !process.isDead);
+  }
+
+  checkAccounts(): void {
+    for (const { memory } of this.#running) checkAccounts(this.#cluster.verdict, memory);
   }
 
   start(): void {
@@ -123,7 +129,9 @@ export class SimRecruiter implements SimFleet {
     if (this.#workers.length >= MAX_WORKERS || this.#isStopped) return;
     const name = `w${plan.recruitedEpoch}.${plan.backupEpoch}/${plan.tag}#${this.#workers.length}`;
     const process = new SimProcess(world, name, { clockSkew: world.random.int(0, 1_000_000) });
-    const buffers = new SimBuffers();
+    const workers: BackupWorker[] = [];
+    const buffers = new SimBuffers(() => checkHeld(verdict, memory));
+    const memory: WatchedMemory = { name, lockBytes: this.#knobs.lockBytes, buffers, workers };
     const stop = new AbortController();
     const { backupEpoch, recruitedEpoch, tag, totalTags, startVersion, endVersion } = plan;
     const worker = new BackupWorker(
@@ -143,7 +151,8 @@ export class SimRecruiter implements SimFleet {
       },
       countedRules(hits, this.#rules),
     );
-    const entry: SimWorker = { plan, process, worker, buffers, stop, hasEnded: false };
+    const entry: SimWorker = { plan, process, worker, memory, stop, hasEnded: false };
+    workers.push(worker);
     this.#workers.push(entry);
     listenToWorker(worker, process);
     process.onDeath(() => this.wake());
@@ -158,26 +167,10 @@ export class SimRecruiter implements SimFleet {
       .catch((error: unknown) => verdict.fail('a worker fails only when it must', `${name}: ${describeError(error)}`))
       .finally(() => {
         entry.hasEnded = true;
-        this.#checkBuffers(entry);
+        checkGivenBack(verdict, memory);
         this.wake();
       })
       .catch((error: unknown) => verdict.fail('simulator', describeError(error)));
-  }
-
-  /** Whatever is queued is counted by the flow lock; one batch may wait for it, and one that is larger than the lock may pass alone. */
-  #checkBuffers({ buffers, process }: SimWorker): void {
-    // A batch is given back whole: the first and the last one in the queue may be needed in part only. One more waits for the lock.
-    const bound = Math.max(this.#knobs.lockBytes, buffers.largest) + 3 * buffers.largest;
-    this.#cluster.verdict.expect(
-      buffers.most <= bound,
-      'memory within the lock',
-      () => `${process.name} held ${buffers.most} bytes; at most ${bound} are allowed`,
-    );
-    this.#cluster.verdict.expect(
-      buffers.held === 0,
-      'memory is given back',
-      () => `${process.name} still holds ${buffers.held} bytes after its end`,
-    );
   }
 }
 

@@ -8,10 +8,12 @@ import { decodeSnapshotRecord } from '../../job/snapshot-record.js';
 import { decodeProgress, decodeVersion } from '../../job/records.js';
 import type { SimFleet, SimKnobs } from './fleet.js';
 import { SimHosts } from './sim-hosts.js';
+import { checkLeftovers } from './check-leftovers.js';
 import { checkContainers } from './check-containers.js';
 import { activeJobs } from './check-store.js';
 import { SimCare } from './sim-care.js';
 import { SimCluster } from './cluster.js';
+import { SimLooks } from './looks.js';
 import { SimDatabase } from './sim-database.js';
 import type { SimJobPlan } from './sim-operator.js';
 import { SimOperator, drawRanges } from './sim-operator.js';
@@ -62,6 +64,7 @@ class Simulation {
   readonly #snapshotterCount: number;
   readonly #operator: SimOperator;
   readonly #care: SimCare;
+  readonly #looks: SimLooks;
   /** Virtual ms at which the faults stop. */
   readonly #calmAt: number;
 
@@ -82,6 +85,7 @@ class Simulation {
     this.#snapshotterCount = hasHosts ? 0 : random.int(1, 2);
     this.#operator = new SimOperator(this.#cluster);
     this.#care = new SimCare(this.#cluster, rules.care ?? {});
+    this.#looks = new SimLooks(this.#cluster, this.#fleet);
   }
 
   /** A job that is submitted while a noop is on its way, and a worker that dies soon after: P2, P6, scenarios 4 and 5. */
@@ -106,6 +110,7 @@ class Simulation {
     this.#cluster.ranges.start();
     this.#snapshotters.start(this.#snapshotterCount);
     this.#care.start();
+    this.#looks.start();
     await this.#runUntil(this.#calmAt);
     if (hasFailed()) return;
     await checkContainers(this.#cluster, false);
@@ -118,6 +123,7 @@ class Simulation {
     const running = () => [...this.#fleet.running, ...this.#snapshotters.running];
     await scheduler.run(() => hasFailed() || running().length === 0, scheduler.now + STOP_MS);
     this.#cluster.verdict.expect(running().length === 0, 'workers heed their signal', () => running().join(', '));
+    if (!hasFailed()) await checkLeftovers(this.#cluster);
   }
 
   /** Stops now and then to look at a container. */
