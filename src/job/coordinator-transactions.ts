@@ -18,6 +18,8 @@ export type JobStep =
   /** Ask the log for its committed version, then call `setStopVersion`. */
   | { readonly kind: 'needs-stop-version' }
   | { readonly kind: 'completed' }
+  /** A newer epoch has begun: its tag 0 decides. */
+  | { readonly kind: 'superseded' }
   /** Nothing to do now. `stored`: how far the job is; undefined while that is not known. */
   | { readonly kind: 'steady'; readonly stored?: { readonly completeFrom: Version; readonly savedVersion: Version } };
 
@@ -34,7 +36,7 @@ export async function advanceJob(tx: ProgressTransaction, facts: CoordinationFac
   const job = await store.readJob(tx, uid);
   if (job === undefined || !isActiveState(job.state)) return { kind: 'steady' };
   // A recovery in between: the newer epoch's tag 0 decides (scenario 3).
-  if ((await store.readEpoch(tx))?.epoch !== facts.run.epoch) return { kind: 'steady' };
+  if ((await store.readEpoch(tx))?.epoch !== facts.run.epoch) return { kind: 'superseded' };
   if (job.state === 'Submitted') return startJob(tx, facts, job);
   if (job.state === 'Stopping' && job.stopVersion === undefined) return { kind: 'needs-stop-version' };
   const savedVersion = facts.olderEpochsDone ? await jobSavedVersion(tx, facts, job) : undefined;

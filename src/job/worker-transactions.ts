@@ -199,15 +199,22 @@ export async function save(tx: ProgressTransaction, request: SaveRequest): Promi
   return [];
 }
 
-/** P6: records that the log may be discarded up to `version` although nothing was stored. False: a job is active. */
-export async function recordNoop(tx: ProgressTransaction, run: WorkerRun, version: Version): Promise<boolean> {
+export type NoopOutcome =
+  | 'recorded'
+  /** By an earlier try, whose answer was lost. */
+  | 'known'
+  /** A job is active. */
+  | 'refused';
+
+/** P6: records that the log may be discarded up to `version` although nothing was stored. */
+export async function recordNoop(tx: ProgressTransaction, run: WorkerRun, version: Version): Promise<NoopOutcome> {
   await checkOwner(tx, run);
   const before = await store.readNoop(tx, run);
   // Before the look at the jobs: the answer of a first try that has committed may have been lost (scenario 5).
-  if (before !== undefined && before >= version) return true;
-  if ((await store.readStarted(tx)).length > 0) return false;
+  if (before !== undefined && before >= version) return 'known';
+  if ((await store.readStarted(tx)).length > 0) return 'refused';
   tx.set(noopKey(run.epoch, run.tag), encodeVersion(version));
-  return true;
+  return 'recorded';
 }
 
 export interface GapFacts {

@@ -8,7 +8,7 @@ import { RECORD_HEADER_BYTES, type MessageBatch } from '../core/message-batch.js
 import { CHECKSUM_FLAG, CHECKSUM_INDEX_FLAG, MutationType, decodeMutation, readUint32LE } from '../core/mutation.js';
 import { RangeMap } from '../core/range-map.js';
 import type { Version } from '../core/version.js';
-import { ClippedClears, clipToRanges, relateToRanges } from './clear-clipper.js';
+import { ClippedClears, clipToRanges, relateToRanges, type Relation } from './clear-clipper.js';
 import { Arenas, SLICE_BYTES, endOfSlice, type Arena } from './gathered-records.js';
 import type { Cut, CutPart } from './message-queue.js';
 import { RUN_WIDTH, RoutedJob, measureRuns, type RecordSource } from './routed-job.js';
@@ -43,6 +43,8 @@ export interface RouteOptions {
 export interface MutationRouterOptions {
   /** Memory for short runs that are copied together, beyond what the flow lock counts. Taken as needed, and kept. Default 64 MiB: half of the lock's default. */
   readonly gatherBytes?: number;
+  /** Called for every job of a round and every batch of its cut that reaches the job's begin. */
+  readonly onBatch?: (relation: Relation) => void;
 }
 
 /** The active jobs' ranges as one map. Changes of the jobs take effect for the next route; one that is under way goes on with those it began with. */
@@ -50,9 +52,11 @@ export class MutationRouter {
   #jobs: readonly { readonly uid: string; readonly ranges: readonly KeyRange[] }[] = [];
   #map = new RangeMap([]);
   readonly #arenas: Arenas;
+  readonly #onBatch: (relation: Relation) => void;
 
   constructor(options: MutationRouterOptions = {}) {
     this.#arenas = new Arenas(options.gatherBytes ?? DEFAULT_GATHER_BYTES);
+    this.#onBatch = options.onBatch ?? (() => undefined);
   }
 
   /** Replaces all jobs. */
@@ -77,7 +81,7 @@ export class MutationRouter {
     this.#arenas.reset();
     const pass = new Pass(this.#map, this.#arenas, byIndex, jobs);
     for (const [index, part] of cut.parts.entries()) {
-      if (!pass.begin(part, index)) continue;
+      if (!pass.begin(part, index, this.#onBatch)) continue;
       for (let record = part.firstRecord; record < part.endRecord;) {
         record = pass.look(record, Math.min(record + MESSAGES_PER_TURN, part.endRecord));
         await options.clock.yieldToHost();
@@ -261,7 +265,7 @@ class Pass {
   }
 
   /** Settles every job that needs no look at the messages. Returns whether any is left. */
-  begin({ batch, firstRecord, endRecord }: CutPart, source: number): boolean {
+  begin({ batch, firstRecord, endRecord }: CutPart, source: number, onBatch: (relation: Relation) => void): boolean {
     const { minKey, endKey } = batch;
     assert(minKey !== undefined && endKey !== undefined, 'a batch with records has a key interval');
     this.#batch = batch;
@@ -269,7 +273,12 @@ class Pass {
     let isCrossing = false;
     for (const job of this.#jobs) {
       const wantedFrom = Math.max(firstRecord, batch.recordsThrough(job.begin - 1n));
-      const relation = wantedFrom >= endRecord ? 'disjoint' : relateToRanges(minKey, endKey, job.ranges);
+      if (wantedFrom >= endRecord) {
+        job.wantedFrom = NO_MESSAGE;
+        continue;
+      }
+      const relation = relateToRanges(minKey, endKey, job.ranges);
+      onBatch(relation);
       job.wantedFrom = relation === 'crossing' ? wantedFrom : NO_MESSAGE;
       if (relation === 'inside') job.addSpan(source, batch, wantedFrom, endRecord);
       if (relation === 'crossing') isCrossing = true;

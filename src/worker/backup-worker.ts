@@ -3,6 +3,7 @@
 import { EventEmitter } from 'eventemitter3';
 import { AbortScope, abortable } from '../core/abort.js';
 import { BackupError } from '../core/errors.js';
+import type { Version } from '../core/version.js';
 import { claim, recordDone } from '../job/worker-transactions.js';
 import type { Claim, WorkerRun } from '../job/worker-transactions.js';
 import { coordinateJobs } from './coordinator.js';
@@ -23,6 +24,7 @@ import type { Task } from './task-group.js';
 import { withHelpers } from './task-group.js';
 import { isSavedToEnd } from './upload.js';
 import { VersionTimes, recordVersionTimes } from './version-times.js';
+import type { WorkerPath } from './worker-path.js';
 import { writeLimiter } from './write-limiter.js';
 
 /** How a run ended, when nothing was wrong. */
@@ -80,6 +82,7 @@ export class BackupWorker extends EventEmitter<WorkerEvents> {
         return { outcome: 'stopped' };
       }
       if (BackupError.is(error, 'DISPLACED')) {
+        if (this.#run === undefined) this.#rules.met('P01 claim refused: a newer epoch has begun');
         // Claimed by another run (rule P1), or told by the log before the log system did.
         if (this.#run?.displacement === undefined) emitSafely(this, 'displaced', error);
         this.#setState('Displaced');
@@ -104,6 +107,7 @@ export class BackupWorker extends EventEmitter<WorkerEvents> {
     const claimed = await this.#claim(owner, signal);
     const run = new Run(this.#options, this.#rules, this, owner, claimed, (state) => this.#setState(state));
     this.#run = run;
+    for (const path of pathsOfClaim(claimed, this.#options.startVersion)) this.#rules.met(path);
     if (claimed.done) return { outcome: 'completed' };
     return withHelpers(signal, (inner) => drive(run, inner), this.#helpers(run));
   }
@@ -118,7 +122,7 @@ export class BackupWorker extends EventEmitter<WorkerEvents> {
     ];
     if (hasLogSystem(logSource)) helpers.push((signal) => monitorLogSystem(run, logSource, signal));
     if (tag.id === 0 && backupEpoch === recruitedEpoch) {
-      const times = versionTimeInterval > 0 ? new VersionTimes() : undefined;
+      const times = versionTimeInterval > 0 ? new VersionTimes(this.#rules.met) : undefined;
       helpers.push((signal) => coordinateJobs(run, times, signal));
       if (times !== undefined) helpers.push((signal) => recordVersionTimes(run, times, signal));
     }
@@ -148,6 +152,18 @@ export class BackupWorker extends EventEmitter<WorkerEvents> {
   }
 }
 
+/** P12: where a run begins, and why there. */
+function pathsOfClaim({ startVersion, savedVersion, noopVersion, jobs, done }: Claim, planned: Version): WorkerPath[] {
+  if (done) return ['P11 claimed a tag that is done'];
+  const paths: WorkerPath[] = [];
+  if (startVersion === (savedVersion ?? -2n) + 1n) paths.push('P12 begins after what is saved');
+  else if (startVersion === (noopVersion ?? -2n) + 1n) paths.push('P12 begins after what noop discarded');
+  else paths.push('P12 begins where the plan says');
+  if (startVersion > planned) paths.push('P12 begins above the plan');
+  if (jobs.some(({ progress }) => progress.files > 0)) paths.push('P12 job goes on at its recorded begin');
+  return paths;
+}
+
 /** From mode to mode (FoundationDB: monitorBackupKeyOrPullData). */
 async function drive(run: Run, signal: AbortSignal): Promise<WorkerResult> {
   const limiter = writeLimiter(run.options.concurrentWrites);
@@ -171,10 +187,16 @@ async function finishOldEpoch(run: Run, signal: AbortSignal): Promise<boolean> {
     return job !== undefined && job.progress.nextBegin > endVersion;
   };
   if (!isSavedToEnd(run) && !run.jobs.uids().every(served)) return false;
-  if (isSavedToEnd(run)) await run.untilDisplaced(signal, (inner) => flushPops(run, inner));
+  const isDrained = isSavedToEnd(run);
+  if (isDrained) await run.untilDisplaced(signal, (inner) => flushPops(run, inner));
   const isDone = await run.transact('record that the tag is drained', signal, (tx) =>
     recordDone(tx, run.owner, endVersion, served),
   );
-  if (!isDone) await refreshJobs(run, signal);
-  return isDone;
+  if (!isDone) {
+    run.rules.met('P11 not done: a job still needs the tag');
+    await refreshJobs(run, signal);
+    return false;
+  }
+  run.rules.met(isDrained ? 'P11 done after draining' : 'P11 done without draining');
+  return true;
 }

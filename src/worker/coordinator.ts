@@ -44,6 +44,7 @@ async function advanceJobs(
   let missing: string | undefined;
   for (const uid of run.jobs.uids()) {
     const step = await advance(run, uid, signal);
+    notePaths(run, uid, step);
     if (step.kind === 'awaiting-registration') missing ??= step.key;
     if (step.kind === 'started') run.emit('jobStarted', uid, step.completeFrom);
     if (step.kind === 'steady' && step.stored !== undefined) times?.noteStored(uid, step.stored);
@@ -54,6 +55,16 @@ async function advanceJobs(
     }
   }
   return missing;
+}
+
+function notePaths(run: Run, uid: string, { kind }: JobStep): void {
+  if (kind === 'awaiting-registration') run.rules.met('P03 a tag has not registered yet');
+  if (kind === 'started') run.rules.met('P03 set Running');
+  if (kind === 'superseded') run.rules.met('P03 left to the newest epoch');
+  if (kind === 'completed') run.rules.met('P08 completed');
+  if (kind !== 'steady' || run.jobs.get(uid)?.stopVersion === undefined) return;
+  if (!run.isOldestEpoch) run.rules.met('P08 completion waits for an older epoch');
+  if (run.paused) run.rules.met('P08 completion waits while paused');
 }
 
 function advance(run: Run, uid: string, signal: AbortSignal): Promise<JobStep> {
@@ -69,6 +80,7 @@ async function chooseStopVersion(run: Run, uid: string, signal: AbortSignal): Pr
   await run.transact(`set the stop version of job ${uid}`, signal, (tx) =>
     setStopVersion(tx, run.owner, uid, committed),
   );
+  run.rules.met('P08 stop version set');
 }
 
 async function reportSavedVersions(run: Run, signal: AbortSignal): Promise<void> {

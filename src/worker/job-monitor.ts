@@ -38,7 +38,8 @@ async function applyActiveJobs(
   for (const { started, job } of active) {
     const known = run.jobs.get(job.uid);
     if (known !== undefined) noteStopVersion(run, known, started);
-    else if (!run.jobs.hasLeft(job.uid)) await addJob(run, started, job, signal);
+    else if (run.jobs.hasLeft(job.uid)) run.rules.met('P09 job that has left is still listed');
+    else await addJob(run, started, job, signal);
   }
 }
 
@@ -51,6 +52,7 @@ function noteStopVersion(run: Run, known: { stopVersion: bigint | undefined }, s
 /** The job leaves the router, and pull mode with it if it was the last. False when it had left before. */
 export function removeJob(run: Run, uid: string): boolean {
   if (!run.jobs.leave(uid)) return false;
+  run.rules.met('P09 job leaves a run');
   run.emit('jobLeft', uid);
   run.changed.fire();
   return true;
@@ -58,6 +60,7 @@ export function removeJob(run: Run, uid: string): boolean {
 
 async function addJob(run: Run, started: StartedJob, job: JobRecord, signal: AbortSignal): Promise<void> {
   // A noop in flight may have committed a version that this run does not know yet (scenario 4).
+  if (run.noopInFlight !== undefined) run.rules.met('P02 noop in flight awaited before a job joins');
   while (run.noopInFlight !== undefined) await run.noopInFlight;
   // One synchronous step: from here on every cut contains the job's messages.
   const firstVersion = run.rules.firstVersion(job.startVersion, run.queue.nextVersion);
@@ -68,11 +71,16 @@ async function addJob(run: Run, started: StartedJob, job: JobRecord, signal: Abo
     isRegistered: false,
     stopVersion: started.stopVersion,
   });
+  run.rules.met('P02 job joins a run');
+  if (firstVersion > job.startVersion) run.rules.met('P02 firstVersion above the start version: the true-up');
   run.emit('jobJoined', job.uid, firstVersion);
   run.changed.fire();
   const isActive = await run.transact(`register for job ${job.uid}`, signal, (tx) =>
     register(tx, run.owner, job.uid, firstVersion),
   );
   if (isActive) joined.isRegistered = true;
-  else removeJob(run, job.uid);
+  else {
+    run.rules.met('P02 job gone before it was registered');
+    removeJob(run, job.uid);
+  }
 }

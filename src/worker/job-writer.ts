@@ -54,10 +54,15 @@ export class JobWriter {
     if (job.departure.signal.aborted) onDeparture();
     else job.departure.signal.addEventListener('abort', onDeparture, { once: true });
     try {
-      return await this.#writeWithRetries(new JobRound(job, routed, end, this.#run), scope.signal);
+      const round = new JobRound(job, routed, end, this.#run);
+      if (round.stretches.length > 1) this.#run.rules.met('P20 file split at a folder boundary');
+      return await this.#writeWithRetries(round, scope.signal);
     } catch (error) {
       signal.throwIfAborted();
-      if (job.departure.signal.aborted) return { kind: 'left' };
+      if (job.departure.signal.aborted) {
+        this.#run.rules.met('P09 file of a job that has left given up');
+        return { kind: 'left' };
+      }
       throw error;
     } finally {
       job.departure.signal.removeEventListener('abort', onDeparture);
@@ -78,15 +83,23 @@ export class JobWriter {
         signal.throwIfAborted();
         if (error instanceof AssertionError) throw error;
         round.stall.count();
-        if (round.stall.left <= 0 || !isTransient(error)) return { kind: 'failed', error: asJobError(error, round) };
+        if (round.stall.left <= 0 || !isTransient(error)) return this.#fail(error, round);
         const delay = Math.min(backoff(this.#run.retryPolicy, attempt), round.stall.left);
         this.#run.retryPolicy.onRetry(`write files of job ${round.uid}`, error, delay);
         await this.#run.clock.sleep(delay, signal);
         round.stall.count(delay);
         // The last error is the reason that an operator needs; another try would only run into the time limit.
-        if (round.stall.left <= 0) return { kind: 'failed', error: asJobError(error, round) };
+        if (round.stall.left <= 0) return this.#fail(error, round);
       }
     }
+  }
+
+  #fail(error: unknown, round: JobRound): WriteOutcome {
+    const hasStalled = round.stall.left <= 0;
+    this.#run.rules.met(
+      hasStalled ? 'P10 failed: no progress for too long' : 'P10 failed: the container refuses for good',
+    );
+    return { kind: 'failed', error: asJobError(error, round) };
   }
 
   /** One try, in its turn. A container that hangs is left to itself when the job has stalled for too long. */
@@ -113,6 +126,7 @@ export class JobWriter {
   async #lendTurn(round: JobRound, signal: AbortSignal): Promise<void> {
     await round.stall.stalled(LEND_DELAY, signal);
     const giveBack = this.#limiter.lend();
+    this.#run.rules.met('P10 turn lent to another job');
     if (signal.aborted) giveBack();
     else signal.addEventListener('abort', giveBack, { once: true });
   }
@@ -135,9 +149,11 @@ export class JobWriter {
   }
 
   async #writeFile(container: BackupContainer, round: JobRound, stretch: Stretch, signal: AbortSignal): Promise<void> {
-    const { clock, random, options } = this.#run;
+    const { clock, random, options, rules } = this.#run;
     const blockSize = blockSizeFor(stretch.routed.maxRecordBytes, options.blockSize);
+    if (stretch.routed.messages === 0) rules.met('P17 empty file');
     if (blockSize !== options.blockSize) {
+      rules.met('P20 larger block for a long record');
       this.#run.emit('largeRecord', round.uid, stretch.routed.maxRecordBytes, blockSize);
     }
     const { begin, end } = stretch;
@@ -145,9 +161,12 @@ export class JobWriter {
     const name = logFileName({ begin, end, uid: random.uid(), tag: tag.id, totalTags, blockSize });
     const watched = round.stall.watcher(round.next * FILE_STEP + 1);
     const file = watched(await container.writeFile(name));
+    let hasSums = false;
     try {
       const onSums = async (sums: FileSums) => {
         await writeSums(watched(await container.writeFile(sumsFileName(name))), sums, signal);
+        hasSums = true;
+        rules.met('P25 checksums written');
       };
       const written = await writeLogFile(file, stretch.routed, { blockSize, pool: this.#pool, clock, signal, onSums });
       // Between the last byte and the moment of being visible: a job that has left gets no file.
@@ -158,6 +177,7 @@ export class JobWriter {
       this.#run.filesWritten++;
       if (!signal.aborted) this.#run.emit('fileWritten', { jobUid: round.uid, name, begin, end, ...written });
     } catch (error) {
+      if (hasSums) rules.met('P25 checksums left without their file');
       await file.abort();
       throw error;
     }
@@ -210,7 +230,9 @@ class JobRound {
       const from = bounds[index] as Version;
       return { begin: from, end: to, routed: bounds.length === 2 ? routed : routed.slice(from, to) };
     });
-    this.stall = new StallWatch(run.clock, run.options.jobStallTimeout);
+    this.stall = new StallWatch(run.clock, run.options.jobStallTimeout, () =>
+      run.rules.met('P10 the process stood still: its time does not count'),
+    );
   }
 
   finished(bytes: number): void {

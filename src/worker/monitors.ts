@@ -57,7 +57,10 @@ function applyLogSystem(run: Run, info: LogSystemInfo): void {
 /** P16: what the old owner holds above its epoch's end never happened. */
 function dropRolledBack(run: Run, epochEnd: bigint | undefined): void {
   if (!run.rules.keepsQueueOnDisplacement) run.queue.dropAll();
-  else if (epochEnd !== undefined && run.queue.end > epochEnd) run.queue.dropAfter(epochEnd - 1n);
+  else if (epochEnd !== undefined && run.queue.end > epochEnd) {
+    run.rules.met('P16 uncommitted tail dropped');
+    run.queue.dropAfter(epochEnd - 1n);
+  }
 }
 
 export async function reportMetrics(run: Run, state: () => WorkerState, signal: AbortSignal): Promise<void> {

@@ -3,10 +3,12 @@
 
 import { abortable } from '../core/abort.js';
 import type { Version } from '../core/version.js';
+import type { NoopOutcome } from '../job/worker-transactions.js';
 import { recordNoop } from '../job/worker-transactions.js';
 import { refreshJobs } from './job-monitor.js';
 import type { Run } from './run.js';
 import { triggerOrSleep } from './trigger.js';
+import type { WorkerPath } from './worker-path.js';
 
 /** Returns when a job is active or the run is displaced. Goes on while the backup is paused (rule P21). */
 export async function noopMode(run: Run, signal: AbortSignal): Promise<void> {
@@ -38,25 +40,34 @@ async function discardUpTo(run: Run, version: Version, signal: AbortSignal): Pro
   const transaction = run.transact(`record NOOP version ${version}`, signal, (tx) =>
     recordNoop(tx, run.owner, version),
   );
-  const recorded = transaction.then((isRecorded) => {
+  const recorded = transaction.then((outcome) => {
+    run.rules.met(NOOP_PATHS[outcome]);
     // In the step in which the answer arrives: whoever waits for the transaction finds nextVersion moved.
-    if (isRecorded) applyNoop(run, version);
-    return isRecorded;
+    if (outcome !== 'refused') applyNoop(run, version);
+    return outcome;
   });
   // Who waits for it only wants to know that it has ended; its failure is thrown here.
   run.noopInFlight = recorded.then(
     () => undefined,
     () => undefined,
   );
-  const isRecorded = await recorded.finally(() => (run.noopInFlight = undefined));
-  if (!isRecorded) await refreshJobs(run, signal);
-  return isRecorded;
+  const outcome = await recorded.finally(() => (run.noopInFlight = undefined));
+  if (outcome === 'refused') await refreshJobs(run, signal);
+  return outcome !== 'refused';
 }
+
+const NOOP_PATHS = {
+  recorded: 'P06 noop recorded',
+  known: 'P06 noop had been recorded by a lost try',
+  refused: 'P06 noop refused: a job is active',
+} as const satisfies Record<NoopOutcome, WorkerPath>;
 
 function applyNoop(run: Run, version: Version): void {
   run.noopVersion = version;
   // After a queue was dropped nextVersion may be above it already: those messages were above the committed version.
   if (version >= run.queue.end) run.queue.skipTo(version + 1n);
+  else run.rules.met('P06 noop below what was pulled');
+  if (run.paused) run.rules.met('P21 noop while paused');
   run.emit('noop', version);
   run.changed.fire();
 }

@@ -8,6 +8,9 @@ import { checkVersion } from '../core/check-version.js';
 import { LOG_ROUTER_LOCALITY, formatTag } from '../core/version.js';
 import { DEFAULT_BLOCK_SIZE, MAX_BLOCK_SIZE } from '../format/fdb/names.js';
 import type { BackupContainer } from '../ports/backup-container.js';
+import { checkedOpen } from '../ports/checked-container.js';
+import { checkedLogSource } from '../ports/checked-log-source.js';
+import { checkedStore } from '../ports/checked-progress-store.js';
 import type { LogSource } from '../ports/log-source.js';
 import type { ProgressStore } from '../ports/progress-store.js';
 
@@ -96,17 +99,18 @@ export function resolveOptions(options: BackupWorkerOptions): ResolvedOptions {
   checkEpochs(options);
   const lockBytes = count('lockBytes', 128 * MIB);
   const retryMinDelay = ms('retryMinDelay', 100, 0);
+  const clock = options.clock ?? systemClock;
   return {
-    logSource: options.logSource,
-    progressStore: options.progressStore,
-    openContainer: options.openContainer,
+    logSource: checkedLogSource(options.logSource, clock),
+    progressStore: checkedStore(options.progressStore, clock),
+    openContainer: checkedOpen(options.openContainer, clock),
     tag: options.tag,
     totalTags: options.totalTags,
     startVersion: options.startVersion,
     endVersion: options.endVersion,
     recruitedEpoch: options.recruitedEpoch,
     backupEpoch: options.backupEpoch,
-    clock: options.clock ?? systemClock,
+    clock,
     random: options.random ?? systemRandom,
     lockBytes,
     peekBytes: count('peekBytes', Math.min(4 * MIB, lockBytes), 1, lockBytes),

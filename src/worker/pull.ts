@@ -4,9 +4,11 @@
 import { abortable } from '../core/abort.js';
 import { BackupError } from '../core/errors.js';
 import type { Version } from '../core/version.js';
+import type { GapFacts } from '../job/worker-transactions.js';
 import { displaced, readGapFacts } from '../job/worker-transactions.js';
 import type { PeekReply } from '../ports/log-source.js';
 import type { Run } from './run.js';
+import { NoJobLeft } from './run.js';
 
 /** ms before the log is asked again after an answer that brought nothing; doubles up to the longest. */
 const SHORTEST_EMPTY_DELAY = 10;
@@ -47,17 +49,30 @@ export function isPulledToEnd(run: Run): boolean {
 }
 
 async function whilePaused(run: Run, signal: AbortSignal): Promise<void> {
-  for (let seen = run.changed.count; run.paused; seen = run.changed.count) await run.changed.after(seen, signal);
+  if (!run.paused) return;
+  run.rules.met(run.isOldEpoch ? 'P21 an old epoch pauses' : 'P21 pulling pauses');
+  try {
+    for (let seen = run.changed.count; run.paused; seen = run.changed.count) await run.changed.after(seen, signal);
+  } catch (error) {
+    if (error instanceof NoJobLeft) run.rules.met('P21 pause cut short: the last job leaves');
+    else if (run.displacement !== undefined) run.rules.met('P21 pause cut short: displaced');
+    throw error;
+  }
 }
 
 async function peek(run: Run, begin: Version, signal: AbortSignal): Promise<PeekReply> {
   const { logSource, tag, backupEpoch, peekBytes } = run.options;
-  return run.retry(`peek from ${begin}`, signal, () =>
-    // A reply that comes too late is discarded: nobody asks for it any more (rule P22).
-    abortable(logSource.peek({ epoch: backupEpoch, tag, begin, maxBytes: peekBytes, signal }), signal, (late) =>
-      late.batch.release(),
-    ),
-  );
+  try {
+    return await run.retry(`peek from ${begin}`, signal, () =>
+      // A reply that comes too late is discarded: nobody asks for it any more (rule P22).
+      abortable(logSource.peek({ epoch: backupEpoch, tag, begin, maxBytes: peekBytes, signal }), signal, (late) =>
+        late.batch.release(),
+      ),
+    );
+  } catch (error) {
+    if (error instanceof NoJobLeft) run.rules.met('P22 peek in flight discarded');
+    throw error;
+  }
 }
 
 /** What the queue does not check when it takes a batch. */
@@ -88,7 +103,10 @@ async function enqueue(run: Run, reply: PeekReply, signal: AbortSignal): Promise
     throw error;
   }
   // What an old epoch holds above its end was rolled back.
-  if (options.endVersion !== undefined && queue.end > options.endVersion + 1n) queue.dropAfter(options.endVersion);
+  if (options.endVersion !== undefined && queue.end > options.endVersion + 1n) {
+    run.rules.met('P16 peek reaches beyond an old epoch');
+    queue.dropAfter(options.endVersion);
+  }
   if (queue.bytes >= options.uploadBytes || isPulledToEnd(run)) run.changed.fire();
 }
 
@@ -100,15 +118,20 @@ async function passGap(
   firstPeek: boolean,
   signal: AbortSignal,
 ): Promise<void> {
-  const facts = await run.transact('look for the reason of a gap', signal, (tx) => readGapFacts(tx, run.owner));
+  const facts = await gapFacts(run, signal);
   signal.throwIfAborted();
   const firstVersions = run.jobs.values().map((job) => job.firstVersion);
   if (run.rules.acceptGap({ popped, firstPeek, noopVersion: facts.noopVersion, firstVersions })) {
+    run.rules.met('P07 gap accepted');
     if (popped >= run.queue.end) run.queue.skipTo(popped + 1n);
     return;
   }
   // A worker that has not been told yet may ask an epoch that others have drained (scenario 10).
-  if (facts.done) throw displaced(run.owner, 'its tag is drained');
+  if (facts.done) {
+    run.rules.met('P07 gap: the tag is drained');
+    throw displaced(run.owner, 'its tag is drained');
+  }
+  run.rules.met('P07 gap: data are lost');
   const { tag, backupEpoch } = run.options;
   throw new BackupError(
     'LOG_GAP',
@@ -117,4 +140,13 @@ async function passGap(
       '; find out who popped them. These data are lost to the active jobs: abort them, let the workers reach NOOP mode, then submit new ones',
     { tag, epoch: backupEpoch, versions: { begin, end: popped + 1n } },
   );
+}
+
+async function gapFacts(run: Run, signal: AbortSignal): Promise<GapFacts> {
+  try {
+    return await run.transact('look for the reason of a gap', signal, (tx) => readGapFacts(tx, run.owner));
+  } catch (error) {
+    if (BackupError.is(error, 'DISPLACED')) run.rules.met('P07 gap: another owner');
+    throw error;
+  }
 }

@@ -31,23 +31,27 @@ export async function uploadRound(
     // One synchronous step: who joins from here on begins above the cut (rule P2).
     const cut = run.queue.cut(cutVersion);
     const members = run.jobs.values().filter((job) => job.progress.nextBegin <= cutVersion);
+    if (members.length < run.jobs.size) run.rules.met('P17 no file: firstVersion is above the cut');
     if (!run.rules.savesBeforePop) await popTooEarly(run, cutVersion, signals.run);
     const written = await writeFiles(run, writer, cut, members, signals);
     signals.pullMode.throwIfAborted();
+    const unregistered = unregisteredJobs(run);
     const missing = await run.transact(`save ${cutVersion}`, signals.run, (tx) =>
       save(tx, {
         run: run.owner,
         totalTags: run.options.totalTags,
         cut: cutVersion,
         jobs: written,
-        unregistered: unregisteredJobs(run),
+        unregistered,
       }),
     );
     if (missing.length === 0) {
+      if (unregistered.size > 0) run.rules.met('P02 registered with its first save');
       applySaved(run, cutVersion, written);
       return;
     }
     for (const uid of missing) assert(!run.jobs.hasLeft(uid), `job ${uid} has left this run but is active`);
+    run.rules.met('P04 round done again with a job that was not in it');
     await refreshJobs(run, signals.run);
   }
 }
@@ -67,6 +71,8 @@ function applySaved(run: Run, cutVersion: Version, written: ReadonlyMap<string, 
   run.savedVersion = cutVersion;
   run.recordedVersion = cutVersion;
   run.rounds++;
+  run.rules.met('P04 round saved');
+  if (run.jobs.size === 0) run.rules.met('P04 last job left while the round was saved');
   run.emit('saved', cutVersion);
   run.changed.fire();
 }
@@ -94,7 +100,9 @@ async function writeFiles(
   const written = new Map<string, JobProgress>();
   for (const { job, outcome } of outcomes) {
     // A job that has left since its file was finished is not part of the round any more (rule P9).
-    if (outcome.kind === 'written' && run.jobs.has(job.record.uid)) written.set(job.record.uid, outcome.progress);
+    if (outcome.kind !== 'written') continue;
+    if (run.jobs.has(job.record.uid)) written.set(job.record.uid, outcome.progress);
+    else run.rules.met('P09 job left between its file and the save');
   }
   return written;
 }
@@ -116,7 +124,10 @@ async function recordFailure(
   signal: AbortSignal,
 ): Promise<void> {
   const uid = job.record.uid;
-  if (!removeJob(run, uid)) return;
+  if (!removeJob(run, uid)) {
+    run.rules.met('P10 had left before its failure was recorded');
+    return;
+  }
   await run.transact(`record that job ${uid} has failed`, signal, (tx) =>
     failJob(tx, run.owner, uid, {
       code: error.code,

@@ -38,7 +38,7 @@ export interface WorkerRules {
   /** A displaced worker stores what it still holds: false loses it between the queue and the record. */
   readonly keepsQueueOnDisplacement: boolean;
   /** Decides nothing: a simulation counts where it has been. Called once a round, peek, batch or transaction at most, never for each message. */
-  met(path: WorkerPath): void;
+  readonly met: (path: WorkerPath) => void;
 }
 
 export const workerRules: WorkerRules = {

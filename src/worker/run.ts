@@ -21,6 +21,12 @@ import { retrying } from './retry.js';
 import type { WorkerRules } from './rules.js';
 import { Trigger } from './trigger.js';
 
+const BATCH_PATHS = {
+  disjoint: 'P19 batch outside the ranges',
+  inside: 'P19 batch as whole spans',
+  crossing: 'P19 batch message by message',
+} as const;
+
 export class Run {
   readonly options: ResolvedOptions;
   readonly rules: WorkerRules;
@@ -30,7 +36,7 @@ export class Run {
   readonly random: Random;
   readonly lock: FlowLock;
   readonly queue: MessageQueue;
-  readonly router = new MutationRouter();
+  readonly router: MutationRouter;
   readonly jobs: JobSet;
   readonly retryPolicy: RetryPolicy;
   /** Reads of the active jobs are applied one at a time, in the order in which they were read. */
@@ -79,6 +85,7 @@ export class Run {
     this.clock = options.clock;
     this.random = options.random;
     this.#setState = setState;
+    this.router = new MutationRouter({ onBatch: (relation) => rules.met(BATCH_PATHS[relation]) });
     this.lock = new FlowLock(options.lockBytes, { onWait: () => this.changed.fire() });
     this.queue = new MessageQueue({ nextVersion: claim.startVersion, tag: options.tag });
     this.jobs = new JobSet(this.router, () => this.#onNoJobLeft());
@@ -154,8 +161,13 @@ export class Run {
   }
 
   /** A transaction, until it succeeds. The signal is that of the whole run: a transaction in flight is joined before modes change. */
-  transact<T>(what: string, signal: AbortSignal, body: (tx: ProgressTransaction) => Promise<T>): Promise<T> {
-    return this.retry(what, signal, () => abortable(this.options.progressStore.transact(body), signal));
+  async transact<T>(what: string, signal: AbortSignal, body: (tx: ProgressTransaction) => Promise<T>): Promise<T> {
+    try {
+      return await this.retry(what, signal, () => abortable(this.options.progressStore.transact(body), signal));
+    } catch (error) {
+      if (BackupError.is(error, 'DISPLACED')) this.rules.met('P01 a transaction finds another owner');
+      throw error;
+    }
   }
 
   metrics(state: WorkerState): WorkerMetrics {
@@ -185,6 +197,8 @@ export class Run {
 
   /** P22: in the same synchronous step. A batch that waits for the lock and a peek in flight go with the pull mode's signal. */
   #onNoJobLeft(): void {
+    if (this.queue.messages > 0) this.rules.met('P22 queue dropped');
+    if (this.lock.waiters > 0) this.rules.met('P22 batch that waits for the lock dropped');
     this.pullMode?.end(new NoJobLeft());
     this.queue.dropAll();
     this.changed.fire();

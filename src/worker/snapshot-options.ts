@@ -6,6 +6,9 @@ import { BackupError } from '../core/errors.js';
 import { MAX_SNAPSHOT_RETRY_DELAY } from '../job/snapshot-record.js';
 import type { JobState } from '../job/records.js';
 import type { BackupContainer } from '../ports/backup-container.js';
+import { checkedOpen } from '../ports/checked-container.js';
+import { checkedStore } from '../ports/checked-progress-store.js';
+import { checkedRangeSource } from '../ports/checked-range-source.js';
 import type { ProgressStore } from '../ports/progress-store.js';
 import type { RangeSource } from '../ports/range-source.js';
 import type { SnapshotProgress, TakeSnapshotOptions } from '../snapshot/snapshot-options.js';
@@ -114,12 +117,13 @@ export function resolveSnapshotsOptions(options: RunSnapshotsOptions): ResolvedS
     return value;
   };
   const retryMinDelay = number('retryMinDelay', 100, 0);
+  const clock = options.clock ?? systemClock;
   return {
-    progressStore: options.progressStore,
-    rangeSource: options.rangeSource,
-    openContainer: options.openContainer,
+    progressStore: checkedStore(options.progressStore, clock),
+    rangeSource: checkedRangeSource(options.rangeSource),
+    openContainer: checkedOpen(options.openContainer, clock),
     signal: options.signal,
-    clock: options.clock ?? systemClock,
+    clock,
     random,
     name,
     leaseTtl: number('leaseTtl', 30_000, 3),

@@ -11,17 +11,19 @@ export class StallWatch {
   readonly #clock: Clock;
   readonly #timeout: number;
   readonly #slice: number;
+  readonly #onStandstill: () => void;
   /** Finished steps and bytes of the one under way, at the furthest: to fail again at the same place is no progress. */
   #furthest = 0;
   /** ms without progress, counted up to #countedAt. */
   #stalled = 0;
   #countedAt: number;
 
-  /** `timeout` in ms */
-  constructor(clock: Clock, timeout: number) {
+  /** `timeout` in ms. `onStandstill` is called when time does not count because the process stood still. */
+  constructor(clock: Clock, timeout: number, onStandstill: () => void = () => undefined) {
     this.#clock = clock;
     this.#timeout = timeout;
     this.#slice = timeout / 10;
+    this.#onStandstill = onStandstill;
     this.#countedAt = clock.now();
   }
 
@@ -50,7 +52,10 @@ export class StallWatch {
    */
   count(expected = 0): number {
     const now = this.#clock.now();
-    this.#stalled += Math.min(now - this.#countedAt, LATE * Math.max(expected, this.#slice));
+    const since = now - this.#countedAt;
+    const most = LATE * Math.max(expected, this.#slice);
+    if (since > most) this.#onStandstill();
+    this.#stalled += Math.min(since, most);
     this.#countedAt = now;
     return this.left;
   }

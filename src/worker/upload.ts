@@ -35,6 +35,7 @@ export async function upload(run: Run, limiter: WriteLimiter, signals: UploadSig
     const isIdleDue = clock.now() - lastSave >= options.idleUploadDelay;
     lastLook = clock.now();
     if (cut !== undefined && isWorthARound(run, cut, isIdleDue)) {
+      noteCut(run, cut);
       run.setState('PullMode.Uploading');
       await uploadRound(run, writer, cut, signals);
       run.setState('PullMode.Pulling');
@@ -66,6 +67,7 @@ async function committedCut(run: Run, signals: UploadSignals): Promise<Version |
   const known = run.minKnownCommittedVersion;
   if (pulledEnd - 1n <= run.savedVersion) return undefined;
   if (!isPulledToEnd(run) && run.displacement === undefined && (known === undefined || known < pulledEnd - 1n)) {
+    noteQuestion(run);
     await run.untilDisplaced(signals.pullMode, (signal) => askCommitted(run, signal));
   }
   if (run.minKnownCommittedVersion === undefined) return undefined;
@@ -81,10 +83,29 @@ async function committedCut(run: Run, signals: UploadSignals): Promise<Version |
 /** Messages always are. An empty stretch is when it must be claimed soon, at the end of things, and else after the idle delay. */
 function isWorthARound(run: Run, cut: Version, isIdleDue: boolean): boolean {
   if (run.queue.hasMessagesThrough(cut)) return true;
-  if (isIdleDue || isPulledToEnd(run) || run.displacement !== undefined) return true;
-  return run.jobs.values().some(({ progress, stopVersion }) => {
-    const awaitsFirstFile = progress.files === 0 && progress.nextBegin <= cut;
-    const awaitsStop = stopVersion !== undefined && run.savedVersion < stopVersion;
-    return awaitsFirstFile || awaitsStop;
-  });
+  if (isPulledToEnd(run) || run.displacement !== undefined) return true;
+  if (isIdleDue) {
+    run.rules.met('P17 idle round after the delay');
+    return true;
+  }
+  const jobs = run.jobs.values();
+  if (jobs.some(({ progress }) => progress.files === 0 && progress.nextBegin <= cut)) {
+    run.rules.met('P17 first file at once');
+    return true;
+  }
+  return jobs.some(({ stopVersion }) => stopVersion !== undefined && run.savedVersion < stopVersion);
+}
+
+function noteQuestion(run: Run): void {
+  run.rules.met('P15 asks what is committed');
+  if (run.paused) run.rules.met('P15 asks while paused');
+  if (run.lock.waiters > 0) run.rules.met('P15 asks while the lock is full');
+  if (run.queue.messages === 0) run.rules.met('P15 asks for an empty stretch');
+}
+
+function noteCut(run: Run, cut: Version): void {
+  if (run.paused) run.rules.met('P21 uploads while paused');
+  if (cut === run.options.endVersion) run.rules.met('P14 cut at the end of an old epoch');
+  else if (cut === run.queue.end - 1n) run.rules.met('P14 cut at everything that is pulled');
+  else run.rules.met('P14 cut below what is pulled: not committed');
 }

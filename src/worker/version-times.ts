@@ -12,6 +12,8 @@ import type { BackupContainer } from '../ports/backup-container.js';
 import { openJobContainer } from './job-container.js';
 import type { JobInRun } from './job-set.js';
 import { backoff } from './retry.js';
+import type { WorkerRules } from './rules.js';
+import { workerRules } from './rules.js';
 import type { Run } from './run.js';
 import { withHelpers } from './task-group.js';
 import { Trigger } from './trigger.js';
@@ -43,6 +45,11 @@ export class VersionTimes {
   /** Fired when a time may be written down. */
   readonly changed = new Trigger();
   readonly #jobs = new Map<string, TimesOfJob>();
+  readonly #met: WorkerRules['met'];
+
+  constructor(met: WorkerRules['met'] = workerRules.met) {
+    this.#met = met;
+  }
 
   /** A pair for all these jobs; others are forgotten. */
   add(pair: VersionTime, uids: readonly string[]): void {
@@ -51,9 +58,15 @@ export class VersionTimes {
       const job = this.#jobs.get(uid) ?? { pending: [], newest: -1n, savedVersion: -1n, completeFrom: 0n };
       this.#jobs.set(uid, job);
       // A log that stands still: the earlier time of its version says more.
-      if (pair.version <= job.newest) continue;
+      if (pair.version <= job.newest) {
+        this.#met('P26 time of a version that has not moved');
+        continue;
+      }
       job.newest = pair.version;
-      if (pair.version < job.completeFrom) continue;
+      if (pair.version < job.completeFrom) {
+        this.#met('P26 time below completeFrom dropped');
+        continue;
+      }
       job.pending = [...job.pending, pair];
       if (job.pending.length > MAX_PENDING) job.pending = job.pending.filter((_, index) => index % 2 === 0);
     }
@@ -66,6 +79,7 @@ export class VersionTimes {
     job.savedVersion = maxVersion(job.savedVersion, savedVersion);
     // Nobody can restore to a version at which the job was not complete: neither one that waits, nor one that the log still has to give when the job's start lies ahead of it.
     job.completeFrom = maxVersion(job.completeFrom, completeFrom);
+    if (job.pending.some(({ version }) => version < completeFrom)) this.#met('P26 time below completeFrom dropped');
     job.pending = job.pending.filter(({ version }) => version >= completeFrom);
     if (this.due(uid) !== undefined) this.changed.fire();
   }
@@ -80,6 +94,7 @@ export class VersionTimes {
   written(uid: string, pair: VersionTime): void {
     const job = this.#jobs.get(uid);
     if (job !== undefined) job.pending = job.pending.filter((other) => other !== pair);
+    this.#met('P26 time recorded');
   }
 }
 
@@ -147,6 +162,7 @@ class VersionTimeWriter {
   /** False when a write has failed: the rest waits for the next pass. */
   async #writeAll(job: JobInRun, delay: number, signal: AbortSignal): Promise<boolean> {
     const { uid } = job.record;
+    const { rules, retryPolicy } = this.#run;
     for (let pair = this.#times.due(uid); pair !== undefined; pair = this.#times.due(uid)) {
       if (job.departure.signal.aborted) return true;
       try {
@@ -155,9 +171,13 @@ class VersionTimeWriter {
       } catch (error) {
         signal.throwIfAborted();
         if (error instanceof AssertionError) throw error;
-        if (job.departure.signal.aborted) return true;
+        if (job.departure.signal.aborted) {
+          rules.met('P26 job left before its time was written');
+          return true;
+        }
         this.#containers.delete(uid);
-        this.#run.retryPolicy.onRetry(`write the time of version ${pair.version} for job ${uid}`, error, delay);
+        rules.met('P26 time tried again');
+        retryPolicy.onRetry(`write the time of version ${pair.version} for job ${uid}`, error, delay);
         return false;
       }
     }
@@ -207,6 +227,7 @@ class VersionTimeWriter {
       await file.abort();
       // An earlier try took effect, and its answer was lost: the name says it all.
       if (!BackupError.is(error, 'FILE_EXISTS')) throw error;
+      this.#run.rules.met('P26 time had been written by a lost try');
     }
   }
 }
