@@ -19,6 +19,7 @@ import { SimHits } from './hits.js';
 import { JobBook } from './job-book.js';
 import type { SimProcess, SimWorld } from './process.js';
 import { SimRandom } from './random.js';
+import { countRules } from './rule-hits.js';
 import { SimScheduler } from './scheduler.js';
 import { SimContainers } from './sim-container.js';
 import { SimLog } from './sim-log.js';
@@ -69,8 +70,8 @@ export class SimCluster implements StoreCheckParts {
     this.firstVersion = random.pick([1n, 1n, 1_000n, 99_999_999_950n]);
     this.history = new SimHistory(this.firstVersion, () => scheduler.now);
     this.store = new SimStore(this.world);
-    this.jobs = new JobBook(this.store);
     this.containers = new SimContainers(this.world);
+    this.jobs = new JobBook(this.store, this.containers);
     this.log = new SimLog(this.world, this.history, {
       epoch: random.int(1, 3),
       begin: this.firstVersion,
@@ -84,18 +85,37 @@ export class SimCluster implements StoreCheckParts {
     checkPops(this);
     checkVersionTimes(this);
     checkSnapshots(this);
+    countRules(this);
     this.#watchCare();
     this.jobs.onChange((job, before) => {
-      if (job.state === 'Failed' && before?.state !== 'Failed') this.#checkFailure(job);
+      if (job.state === before?.state) return;
+      if (job.state === 'Failed') this.#checkFailure(job);
+      if (job.state === 'Completed') this.#checkOwner(job);
     });
     this.store.onCommit(({ writes }) => {
       if ([...writes.keys()].some((key) => key.startsWith(DONE_PREFIX))) this.lookForDrainedEpochs();
     });
   }
 
+  /** Of two jobs with one container only one can have stored anything. */
+  #checkOwner(job: JobRecord): void {
+    const { uid, url, completeFrom, stopVersion } = job;
+    const isEmpty = completeFrom === undefined || stopVersion === undefined || stopVersion < completeFrom;
+    this.verdict.expect(
+      isEmpty || !this.jobs.isStranger(job),
+      'a container belongs to one job',
+      () => `job ${uid} is Completed; ${url} belongs to job ${this.jobs.byUrl(url)?.uid}`,
+    );
+  }
+
   /** P10: a job fails for what its container does, not for what happens to a worker. */
-  #checkFailure({ uid, url, failure }: JobRecord): void {
-    const { scheduler } = this.world;
+  #checkFailure(job: JobRecord): void {
+    const { uid, url, failure } = job;
+    const { scheduler, hits } = this.world;
+    if (this.jobs.isStranger(job)) {
+      hits.add("job: Failed, its container is another job's");
+      return;
+    }
     const trouble = this.containers.lastTrouble(url);
     this.verdict.expect(
       trouble !== undefined && scheduler.now - trouble < BLAME_MS,

@@ -22,6 +22,8 @@ export interface SimJobPlan {
   readonly submitAt: number;
   readonly end: 'never' | 'discontinue' | 'abort';
   readonly endAt: number;
+  /** When a snapshot is asked for besides. */
+  readonly requestsAt: readonly number[];
 }
 
 export class SimOperator {
@@ -47,6 +49,7 @@ export class SimOperator {
     const event = scheduler.schedule(plan.submitAt, () => this.#submit(plan));
     this.#planned.push({ plan, event });
     if (plan.end !== 'never') scheduler.schedule(plan.endAt, () => this.#end(plan));
+    for (const at of plan.requestsAt) scheduler.schedule(at, () => this.#requestSnapshot(plan));
   }
 
   /** Whether a job is still to be submitted. */
@@ -121,10 +124,20 @@ export class SimOperator {
       try {
         await (plan.end === 'abort' ? operator.abort(plan.uid) : operator.discontinue(plan.uid));
       } catch (error) {
-        const isOver = ['JOB_NOT_FOUND', 'JOB_ABORTED', 'JOB_FAILED'].some(
-          (code) => BackupError.is(error) && error.code === code,
-        );
-        if (!isOver) throw error;
+        if (!isOver(error)) throw error;
+      }
+    });
+  }
+
+  #requestSnapshot({ uid }: SimJobPlan): void {
+    const { hits } = this.#cluster;
+    this.#act(`request a snapshot of ${uid}`, async (operator) => {
+      try {
+        await operator.requestSnapshot(uid);
+        hits.add('operator: requestSnapshot');
+      } catch (error) {
+        if (!isOver(error) && !BackupError.is(error, 'INVALID_STATE')) throw error;
+        hits.add('operator: requestSnapshot refused');
       }
     });
   }
@@ -147,6 +160,11 @@ export class SimOperator {
       else verdict.fail('operator', `${what}: ${describeError(error)}`);
     });
   }
+}
+
+/** There is nothing to be done to the job: not yet, or not any more. */
+function isOver(error: unknown): boolean {
+  return ['JOB_NOT_FOUND', 'JOB_ABORTED', 'JOB_FAILED'].some((code) => BackupError.is(error) && error.code === code);
 }
 
 /** Ranges of a job: none, some that overlap others' and themselves, one that holds nothing. */

@@ -1,7 +1,6 @@
 // One simulated run: a seed in, a verdict out. First a while of commits, jobs, recoveries and faults; then the faults stop, and everything must come to rest; then every
 // container is read back.
 
-import type { Version } from '../../core/version.js';
 import { NOOP_PREFIX, PAUSED_KEY, progressKey, noopKey, snapshotKey } from '../../job/keys.js';
 import type { JobRecord } from '../../job/records.js';
 import { decodeSnapshotRecord } from '../../job/snapshot-record.js';
@@ -15,8 +14,8 @@ import { SimCare } from './sim-care.js';
 import { SimCluster } from './cluster.js';
 import { SimLooks } from './looks.js';
 import { SimDatabase } from './sim-database.js';
-import type { SimJobPlan } from './sim-operator.js';
-import { SimOperator, drawRanges } from './sim-operator.js';
+import { SimOperator } from './sim-operator.js';
+import { SimJobs } from './sim-jobs.js';
 import { SimRecruiter } from './sim-recruiter.js';
 import type { SimRules } from './planted-bugs.js';
 import { SimSnapshotters, drawSnapshotKnobs } from './snapshot-runs.js';
@@ -63,6 +62,7 @@ class Simulation {
   /** Processes that take snapshots and nothing else. */
   readonly #snapshotterCount: number;
   readonly #operator: SimOperator;
+  readonly #jobs: SimJobs;
   readonly #care: SimCare;
   readonly #looks: SimLooks;
   /** Virtual ms at which the faults stop. */
@@ -84,6 +84,13 @@ class Simulation {
     this.#snapshotters = new SimSnapshotters(this.#cluster, snapshotKnobs, rules.snapshots ?? {});
     this.#snapshotterCount = hasHosts ? 0 : random.int(1, 2);
     this.#operator = new SimOperator(this.#cluster);
+    this.#jobs = new SimJobs({
+      cluster: this.#cluster,
+      database: this.#database,
+      fleet: this.#fleet,
+      operator: this.#operator,
+      calmAt: this.#calmAt,
+    });
     this.#care = new SimCare(this.#cluster, rules.care ?? {});
     this.#looks = new SimLooks(this.#cluster, this.#fleet);
   }
@@ -103,7 +110,7 @@ class Simulation {
   async run(): Promise<void> {
     const { scheduler } = this.#cluster.world;
     const hasFailed = () => !this.#cluster.verdict.isGood;
-    this.#planJobs();
+    this.#jobs.plan();
     this.#planMishaps();
     this.#provoke();
     this.#database.start();
@@ -175,55 +182,6 @@ class Simulation {
     };
   }
 
-  /** Some jobs are there before the first worker, so that they begin with the database; or there is none until after a recovery. */
-  #planJobs(): void {
-    const { random, scheduler } = this.#cluster.world;
-    if (random.chance(0.15)) {
-      this.#planLateJob();
-      return;
-    }
-    const isFirst = random.chance(0.8);
-    const jobs = random.int(1, 3);
-    for (let i = 0; i < jobs; i++) this.#operator.run(this.#drawJob(i, isFirst && i < random.int(1, 2)));
-    scheduler.schedule(isFirst ? random.between(30, 80) : 0, () => this.#fleet.start());
-  }
-
-  /** NOOP mode, a recovery, and a job once the old epoch is discarded: workers that have not been told by then meet a log that others have emptied (P7). */
-  #planLateJob(): void {
-    const { log, world } = this.#cluster;
-    const { faults, random, scheduler } = world;
-    faults.cutOffMore();
-    this.#cluster.hits.add('shape: job after a drained epoch');
-    this.#fleet.start();
-    const at = random.between(100, this.#calmAt / 3);
-    scheduler.schedule(at, () => this.#database.recover());
-    const submitWhenForgotten = () => {
-      const { epochs } = log.info;
-      if (epochs.length > 1 && scheduler.now < this.#calmAt) scheduler.schedule(10, submitWhenForgotten);
-      else this.#operator.run({ ...this.#drawJob(0, false), startVersion: 0n, submitAt: random.between(0, 200) });
-    };
-    scheduler.schedule(at + 10, submitWhenForgotten);
-  }
-
-  #drawJob(index: number, isFirst: boolean): SimJobPlan {
-    const { firstVersion, world } = this.#cluster;
-    const { random } = world;
-    const submitAt = isFirst ? random.between(0, 20) : random.between(0, this.#calmAt);
-    const later: Version = firstVersion + BigInt(random.int(0, 2_000));
-    const logOnly = random.chance(isFirst ? 0.6 : 0.2);
-    return {
-      uid: `job${index}`,
-      url: `sim://job${index}`,
-      ranges: drawRanges(this.#cluster),
-      startVersion: isFirst ? random.pick([0n, firstVersion]) : random.pick([0n, 0n, later]),
-      logOnly,
-      snapshotInterval: logOnly || random.chance(0.15) ? undefined : random.pick([150, 600, 60_000]),
-      submitAt,
-      end: random.pick(['never', 'never', 'never', 'discontinue', 'discontinue', 'abort']),
-      endAt: random.between(submitAt, this.#calmAt),
-    };
-  }
-
   /** What happens to the cluster as a whole, besides what happens to single calls. */
   #planMishaps(): void {
     const { containers, world } = this.#cluster;
@@ -235,7 +193,7 @@ class Simulation {
       // Before the last one has been dealt with.
       if (random.chance(0.2)) scheduler.schedule(at + random.between(0, 80), () => this.#database.recover());
     }
-    if (random.chance(0.3)) {
+    for (let i = random.chance(0.3) ? random.int(1, 3) : 0; i > 0; i--) {
       const at = sometime();
       scheduler.schedule(at, () => this.#operator.pause());
       scheduler.schedule(at + random.between(50, 800), () => this.#operator.resume());
@@ -282,8 +240,11 @@ class Simulation {
     const { epoch, totalTags } = log.current;
     const values = store.values;
     if (log.info.oldestBackupEpoch !== epoch) return `epoch ${String(log.info.oldestBackupEpoch)} is not drained`;
+    if (this.#operator.hasPlans) return 'a job is still to be submitted';
     if (this.#operator.waiting.length > 0) return `submit of ${this.#operator.waiting.join(', ')} is still open`;
-    const unsettled = jobs.all.find((job) => job.state === 'Submitted' || job.state === 'Stopping');
+    const unsettled = [...jobs.all, ...jobs.strangers].find(
+      (job) => job.state === 'Submitted' || job.state === 'Stopping',
+    );
     if (unsettled !== undefined) return `job ${unsettled.uid} is ${unsettled.state}`;
     if (this.#care.running.length > 0) return `${this.#care.running.join(', ')} has not ended`;
     const waiting = jobs.all.find((job) => this.#waitsForSnapshot(job));
@@ -305,12 +266,13 @@ class Simulation {
     return undefined;
   }
 
-  /** A first one, whatever has become of it since. */
+  /** A first one, whatever has become of it since, and what was asked for. */
   #waitsForSnapshot({ uid, state, snapshotInterval, completeFrom }: JobRecord): boolean {
     const { history, store } = this.#cluster;
     if (snapshotInterval === undefined || state !== 'Running') return false;
     if (completeFrom === undefined || completeFrom > history.committed) return false;
-    const record = store.values.get(snapshotKey(uid));
-    return record === undefined || decodeSnapshotRecord('snapshot', record).last === undefined;
+    const value = store.values.get(snapshotKey(uid));
+    const record = value && decodeSnapshotRecord('snapshot', value);
+    return record?.last === undefined || record.requested === true;
   }
 }
