@@ -1,18 +1,23 @@
 // A child process of the command line: runs the seeds that it is told and reports each.
 
 import { simulate } from '../../src/testing/simulation/simulate.js';
-import type { Assignment, SeedReport } from './messages.js';
+import type { Assignment, ChildMessage } from './messages.js';
+import { rulesOf } from './planted.js';
 
 // Nobody reads the stacks of the many errors that are part of a run; to make them takes a tenth of its time.
 Error.stackTraceLimit = 0;
 
-async function run({ from, to }: Assignment): Promise<void> {
-  for (let seed = from; seed < to; seed++) {
-    const { violation, hits, events, virtualMs } = await simulate({ seed });
-    const report: SeedReport = { seed, violation, hits, events, virtualMs };
-    process.send?.(report);
+function tell(message: ChildMessage): void {
+  process.send?.(message);
+}
+
+async function run({ seeds, planted }: Assignment): Promise<void> {
+  const rules = rulesOf(planted);
+  for (const seed of seeds) {
+    const { violation, hits, events, virtualMs } = await simulate({ seed, rules });
+    tell({ seed, violation, hits, events, virtualMs });
   }
-  process.send?.('ready');
+  tell('ready');
 }
 
 process.on('message', (assignment) => {
@@ -21,4 +26,4 @@ process.on('message', (assignment) => {
     process.exit(1);
   });
 });
-process.send?.('ready');
+tell('ready');

@@ -1,139 +1,117 @@
-// npm run simulate -- --seeds N --from S [--jobs J] [--trace]
-// Runs N seeds from S on, over all cores. Exits with 1 when one of them fails, after printing it and the command that replays it with a readable trace.
+// npm run simulate: see USAGE in options.ts, and docs/simulation.md. Exits with 1 when a seed fails, after printing it and the command that replays it with a readable trace, and when a path that must be met was not.
 
-import { fork } from 'node:child_process';
+import { randomInt } from 'node:crypto';
 import { availableParallelism } from 'node:os';
-import { fileURLToPath } from 'node:url';
-import { parseArgs } from 'node:util';
+import { PLANTED_BUGS } from '../../src/testing/simulation/planted-bugs.js';
 import { simulate } from '../../src/testing/simulation/simulate.js';
-import { SimHits } from '../../src/testing/simulation/hits.js';
+import { readFailedSeeds } from './failed-seeds.js';
+import type { SeedReport } from './messages.js';
+import type { Options } from './options.js';
+import { USAGE, parseOptions } from './options.js';
 import { missingPaths } from './paths.js';
-import type { Assignment, SeedReport } from './messages.js';
+import { rulesOf } from './planted.js';
+import { runSeeds } from './pool.js';
+import { missingAfter } from './rare-paths.js';
+import { SeedSource } from './seed-source.js';
+import { addReport, countsOf, newTotals, progressLine, summaryLines } from './totals.js';
 
-/** Seeds that a child process is given at a time. */
-const SEEDS_AT_A_TIME = 10;
 /** Failing seeds after which the run is given up. */
 const MAX_FAILURES = 10;
-/** From this many seeds on every fault and path must have been met. */
-const SEEDS_FOR_ALL_PATHS = 1_000;
-
-interface Totals {
-  done: number;
-  events: number;
-  readonly failed: SeedReport[];
-  readonly hits: SimHits;
-}
-
-function readOptions() {
-  const { values } = parseArgs({
-    options: {
-      seeds: { type: 'string', default: '200' },
-      from: { type: 'string', default: '1' },
-      jobs: { type: 'string', default: String(availableParallelism()) },
-      trace: { type: 'boolean', default: false },
-    },
-  });
-  const whole = (name: 'seeds' | 'from' | 'jobs', least: number) => {
-    const value = Number(values[name]);
-    if (!Number.isSafeInteger(value) || value < least)
-      throw new RangeError(`--${name} must be a whole number from ${least} on, got ${values[name]}`);
-    return value;
-  };
-  return { seeds: whole('seeds', 1), from: whole('from', 0), jobs: whole('jobs', 1), trace: values.trace };
-}
+/** Between two lines of progress where there is no terminal, ms. */
+const PROGRESS_MS = 15_000;
 
 /** One seed after the other, each with its trace: for the seed that failed. */
-async function runTraced(from: number, seeds: number): Promise<number> {
+async function runTraced({ from, seeds, failedFirst, planted }: Options): Promise<boolean> {
+  const source = new SeedSource({ from, seeds, failedFirst }, knownSeeds(), () => false);
   let failures = 0;
-  for (let seed = from; seed < from + seeds; seed++) {
-    const result = await simulate({ seed, trace: true });
-    process.stdout.write(result.trace);
-    console.log(
-      result.violation === undefined
-        ? `seed ${seed}: clean`
-        : `seed ${seed}: ${result.violation.check}: ${result.violation.message}`,
-    );
-    if (result.violation !== undefined) failures++;
+  for (let some = source.take(); some.length > 0; some = source.take()) {
+    for (const seed of some) {
+      const { violation, trace } = await simulate({ seed, trace: true, rules: rulesOf(planted) });
+      process.stdout.write(trace);
+      console.log(`seed ${seed}: ${violation === undefined ? 'clean' : `${violation.check}: ${violation.message}`}`);
+      if (violation !== undefined) failures++;
+    }
   }
-  return failures;
+  return planted === undefined ? failures === 0 : failures > 0;
 }
 
-function runParallel(from: number, seeds: number, jobs: number): Promise<Totals> {
-  const totals: Totals = { done: 0, events: 0, failed: [], hits: new SimHits() };
-  const end = from + seeds;
-  let next = from;
-  const assignment = (): Assignment | undefined => {
-    if (next >= end || totals.failed.length >= MAX_FAILURES) return undefined;
-    const first = next;
-    next = Math.min(end, next + SEEDS_AT_A_TIME);
-    return { from: first, to: next };
+async function runPlain(options: Options): Promise<boolean> {
+  const { planted, duration, from } = options;
+  if (duration !== undefined) console.log(`fresh seeds from ${from} on`);
+  const totals = newTotals();
+  const start = performance.now();
+  const elapsed = () => performance.now() - start;
+  const isEnough = () => totals.failed.length >= (planted === undefined ? MAX_FAILURES : 1);
+  const source = new SeedSource(options, knownSeeds(), () => isEnough() || elapsed() > (duration ?? Infinity));
+  let lastProgress = start;
+  const onReport = (report: SeedReport) => {
+    addReport(totals, report);
+    if (report.violation !== undefined) tellFailure(report, planted);
+    const isDue = performance.now() - lastProgress >= PROGRESS_MS;
+    if (!process.stdout.isTTY && !isDue) return;
+    lastProgress = performance.now();
+    const missing = missingPaths(countsOf(totals)).length;
+    const facts = { done: totals.done, total: source.total, failed: totals.failed.length, missing };
+    const line = progressLine({ ...facts, elapsedMs: elapsed(), durationMs: duration });
+    if (process.stdout.isTTY) process.stdout.write(`\r\x1b[2K${line}`);
+    else console.log(line);
   };
-  const children = Array.from({ length: Math.min(jobs, Math.ceil(seeds / SEEDS_AT_A_TIME)) }, () =>
-    runChild(assignment, (report) => {
-      note(totals, report);
-      showProgress(totals, seeds);
-    }),
-  );
-  return Promise.all(children).then(() => totals);
-}
-
-/** Resolves when the child has no seeds left; rejects when it dies. */
-function runChild(assignment: () => Assignment | undefined, onReport: (report: SeedReport) => void): Promise<void> {
-  return new Promise((resolve, reject) => {
-    const child = fork(fileURLToPath(new URL('./child.ts', import.meta.url)));
-    let last: SeedReport | undefined;
-    const assign = () => {
-      const seeds = assignment();
-      if (seeds === undefined) child.disconnect();
-      else child.send(seeds);
-    };
-    child.on('message', (message) => {
-      if (message === 'ready') return assign();
-      last = message as SeedReport;
-      onReport(last);
-    });
-    child.on('error', reject);
-    child.on('exit', (code) => {
-      if (code === 0) resolve();
-      else
-        reject(
-          new Error(`a child process ended with code ${code}; its last finished seed was ${last?.seed ?? 'none'}`),
-        );
-    });
-  });
-}
-
-function note(totals: Totals, report: SeedReport): void {
-  totals.done++;
-  totals.events += report.events;
-  totals.hits.addAll(report.hits);
-  if (report.violation === undefined) return;
-  totals.failed.push(report);
-  console.log(`\nseed ${report.seed} FAILS: ${report.violation.check}: ${report.violation.message}`);
-  console.log(`  replay: npm run simulate -- --from ${report.seed} --seeds 1 --trace`);
-}
-
-function showProgress({ done, failed }: Totals, seeds: number): void {
-  if (process.stdout.isTTY) process.stdout.write(`\r${done} of ${seeds} seeds, ${failed.length} failed `);
-  else if (done % 500 === 0) console.log(`${done} of ${seeds} seeds, ${failed.length} failed`);
-}
-
-function summarize({ done, events, failed, hits }: Totals, seconds: number): string[] {
-  const counts = hits.toObject();
-  console.log(`\n${done} seeds in ${seconds.toFixed(1)} s, ${Math.round(events / done)} events each`);
-  for (const [name, count] of Object.entries(counts)) console.log(`  ${name.padEnd(52)} ${String(count).padStart(9)}`);
-  const missing = done >= SEEDS_FOR_ALL_PATHS ? missingPaths(counts) : [];
+  await runSeeds({ ...options, take: () => source.take(), onReport });
+  for (const line of summaryLines(totals)) console.log(line);
+  const seconds = elapsed() / 1_000;
+  const { done, events, failed } = totals;
+  console.log(`\n${done} seeds in ${seconds.toFixed(1)} s, ${Math.round(events / Math.max(1, done))} events each`);
+  if (planted !== undefined) {
+    console.log(failed.length > 0 ? `found: ${planted}` : `NOT FOUND: ${planted}`);
+    return failed.length > 0;
+  }
+  const missing = missingAfter(done, missingPaths(countsOf(totals)));
   for (const name of missing) console.log(`NEVER MET: ${name}`);
   console.log(failed.length === 0 ? 'clean' : `${failed.length} FAILED: ${failed.map(({ seed }) => seed).join(', ')}`);
-  return missing;
+  return failed.length === 0 && missing.length === 0;
 }
 
-const { seeds, from, jobs, trace } = readOptions();
-if (trace) {
-  process.exitCode = (await runTraced(from, seeds)) === 0 ? 0 : 1;
-} else {
-  const start = performance.now();
-  const totals = await runParallel(from, seeds, jobs);
-  const missing = summarize(totals, (performance.now() - start) / 1000);
-  process.exitCode = totals.failed.length === 0 && missing.length === 0 ? 0 : 1;
+function tellFailure({ seed, violation }: SeedReport, planted: string | undefined): void {
+  const bug = planted === undefined ? '' : ` --planted '${planted}'`;
+  console.log(`\nseed ${seed} FAILS: ${violation?.check}: ${violation?.message}`);
+  console.log(`  replay: npm run simulate -- --from ${seed} --seeds 1${bug} --trace`);
 }
+
+function knownSeeds(): number[] {
+  return readFailedSeeds().map(({ seed }) => seed);
+}
+
+function list(): void {
+  console.log('Planted bugs, and what each breaks:');
+  for (const { name, breaks } of PLANTED_BUGS) console.log(`  ${name} (${breaks})`);
+  console.log('\nPaths that a long run must meet:');
+  for (const path of missingPaths({})) console.log(`  ${path}`);
+}
+
+async function main(): Promise<boolean> {
+  let options: Options;
+  try {
+    options = parseOptions(process.argv.slice(2), {
+      random: randomInt(2 ** 32) / 2 ** 32,
+      cores: availableParallelism(),
+    });
+  } catch (error) {
+    if (!(error instanceof RangeError)) throw error;
+    console.error(`${error.message}\n\n${USAGE}`);
+    return false;
+  }
+  switch (options.mode) {
+    case 'help':
+      console.log(USAGE);
+      return true;
+    case 'list':
+      list();
+      return true;
+    case 'trace':
+      return runTraced(options);
+    case 'run':
+      return runPlain(options);
+  }
+}
+
+process.exitCode = (await main()) ? 0 : 1;

@@ -2,10 +2,13 @@
 
 import type { SimulationResult } from '../../src/testing/simulation/simulate.js';
 
-/** Seeds with from <= seed < to. */
 export interface Assignment {
-  readonly from: number;
-  readonly to: number;
+  readonly seeds: readonly number[];
+  /** Name of a planted bug. */
+  readonly planted: string | undefined;
 }
+
+/** From a child: what became of a seed, or that it has nothing to do. */
+export type ChildMessage = SeedReport | 'ready';
 
 export type SeedReport = Omit<SimulationResult, 'trace'>;
