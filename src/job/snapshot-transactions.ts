@@ -21,9 +21,9 @@ export interface SnapshotHolder {
   readonly leaseValue: Uint8Array;
 }
 
-/** S1: the Running jobs whose snapshot is due at `now` and in nobody's hands; those that wait the longest first. None while the backup is paused. */
-export async function findDueSnapshots(tx: ProgressTransaction, now: number): Promise<string[]> {
-  if ((await tx.get(PAUSED_KEY)) !== undefined) return [];
+/** S1: the Running jobs whose snapshot is due at `now` and in nobody's hands; those that wait the longest first. undefined while the backup is paused. */
+export async function findDueSnapshots(tx: ProgressTransaction, now: number): Promise<string[] | undefined> {
+  if ((await tx.get(PAUSED_KEY)) !== undefined) return undefined;
   const due: { readonly uid: string; readonly since: number }[] = [];
   for (const { uid } of await store.readStarted(tx)) {
     const job = await store.readStartedJob(tx, uid);

@@ -12,6 +12,7 @@ import { resolveSnapshotsOptions } from './snapshot-options.js';
 import { SnapshotTurn } from './snapshot-turn.js';
 import { Trigger, waitForAny } from './trigger.js';
 import { watchOrPoll } from './watch.js';
+import type { SnapshotPath } from './worker-path.js';
 
 /**
  * Runs until the signal aborts; then it has stopped all its snapshots, which others, or a later call, go on with. Does not reject when a snapshot fails: that is an event, it shows in `status()`, and it is tried again. Rejects
@@ -21,14 +22,19 @@ export function runSnapshots(options: RunSnapshotsOptions): Promise<void> {
   return runSnapshotsWith(options);
 }
 
-/** The same, with another way to take one: for tests and the simulation. */
-export async function runSnapshotsWith(options: RunSnapshotsOptions, take = takeSnapshot): Promise<void> {
-  await new SnapshotRunner(resolveSnapshotsOptions(options), take).run();
+/** The same, with another way to take one, and a count of where it has been: for tests and the simulation. */
+export async function runSnapshotsWith(
+  options: RunSnapshotsOptions,
+  take = takeSnapshot,
+  met: (path: SnapshotPath) => void = () => undefined,
+): Promise<void> {
+  await new SnapshotRunner(resolveSnapshotsOptions(options), take, met).run();
 }
 
 class SnapshotRunner {
   readonly options: ResolvedSnapshotsOptions;
   readonly #take: typeof takeSnapshot;
+  readonly #met: (path: SnapshotPath) => void;
   readonly #policy: RetryPolicy;
   readonly #scope: AbortScope;
   /** Fired when a turn has ended: there may be room for another. */
@@ -37,9 +43,10 @@ class SnapshotRunner {
   readonly #running = new Map<string, Promise<void>>();
   #failure: { readonly error: unknown } | undefined;
 
-  constructor(options: ResolvedSnapshotsOptions, take: typeof takeSnapshot) {
+  constructor(options: ResolvedSnapshotsOptions, take: typeof takeSnapshot, met: (path: SnapshotPath) => void) {
     this.options = options;
     this.#take = take;
+    this.#met = met;
     const { clock, random, retryMinDelay, retryMaxDelay, onEvent } = options;
     this.#policy = {
       clock,
@@ -83,15 +90,19 @@ class SnapshotRunner {
         signal,
       ),
     );
-    for (const uid of due) {
-      if (this.#running.size >= concurrentSnapshots) break;
+    if (due === undefined) this.#met('S1 none begun while paused');
+    for (const uid of due ?? []) {
+      if (this.#running.size >= concurrentSnapshots) {
+        this.#met('S1 no more than may run at a time');
+        break;
+      }
       if (!this.#running.has(uid)) this.#start(uid, signal);
     }
     return started;
   }
 
   #start(uid: string, signal: AbortSignal): void {
-    const turn = new SnapshotTurn(uid, this.options, this.#policy, this.#take);
+    const turn = new SnapshotTurn(uid, this.options, this.#policy, this.#take, this.#met);
     const running = turn
       .run(signal)
       .catch((error: unknown) => {

@@ -22,6 +22,7 @@ import type { ResolvedSnapshotsOptions, SnapshotEvent } from './snapshot-options
 import { StallWatch } from './stall-watch.js';
 import { withHelpers } from './task-group.js';
 import { watchOrPoll } from './watch.js';
+import type { SnapshotPath } from './worker-path.js';
 
 /** Why a snapshot stops that the job does not want any more. */
 class SnapshotDropped extends BackupError {
@@ -37,12 +38,20 @@ export class SnapshotTurn {
   readonly options: ResolvedSnapshotsOptions;
   readonly #policy: RetryPolicy;
   readonly #take: typeof takeSnapshot;
+  readonly #met: (path: SnapshotPath) => void;
   readonly #holder: SnapshotHolder;
 
-  constructor(uid: string, options: ResolvedSnapshotsOptions, policy: RetryPolicy, take: typeof takeSnapshot) {
+  constructor(
+    uid: string,
+    options: ResolvedSnapshotsOptions,
+    policy: RetryPolicy,
+    take: typeof takeSnapshot,
+    met: (path: SnapshotPath) => void,
+  ) {
     this.options = options;
     this.#policy = policy;
     this.#take = take;
+    this.#met = met;
     const run = { leaseId: options.random.uid(), by: options.name };
     this.#holder = { uid, ...run, leaseValue: encodeSnapshotLease(run) };
   }
@@ -50,12 +59,16 @@ export class SnapshotTurn {
   /** Returns when there is nothing more to do for now. Rejects when the signal aborts, or with a permanent error of the store. */
   async run(signal: AbortSignal): Promise<void> {
     const held = await this.#acquire(signal);
-    if (held === undefined) return;
+    if (held === undefined) {
+      this.#met('S2 lease held by another process');
+      return;
+    }
     try {
       await underLease(held, this.#policy, signal, (inner) => this.#snapshot(inner));
     } catch (error) {
       signal.throwIfAborted();
       if (!BackupError.is(error, 'LEASE_LOST')) throw error;
+      this.#met('S2 stopped: the lease is lost');
       this.#emit({ kind: 'leaseLost', jobUid: this.#holder.uid, error });
     } finally {
       // So that another process need not wait; one that cannot be released ends by its time.
@@ -81,7 +94,11 @@ export class SnapshotTurn {
     const begun = await this.#transact('begin', signal, (tx) =>
       transactions.beginSnapshot(tx, this.#holder, startedAt),
     );
-    if (begun === undefined) return;
+    if (begun === undefined) {
+      this.#met('S3 nothing to begin any more');
+      return;
+    }
+    this.#met('S3 begun under the lease');
     this.#emit({ kind: 'started', jobUid: uid, isResumed: begun.wasCutOff });
     let snapshot: SnapshotResult;
     try {
@@ -98,7 +115,9 @@ export class SnapshotTurn {
   /** Beside it runs who stops it: the job's state (S4), and the time limit. */
   #takeWatched(begun: BegunSnapshot, signal: AbortSignal): Promise<SnapshotResult> {
     const { clock, stallTimeout } = this.options;
-    const stall = new StallWatch(clock, stallTimeout);
+    const stall = new StallWatch(clock, stallTimeout, () =>
+      this.#met('S6 the process stood still: its time does not count'),
+    );
     return withHelpers(signal, (inner) => this.#takeGuarded(begun, () => stall.restart(), inner), [
       (inner) => this.#watchJob(inner),
       (inner) => stall.expire(`the snapshot of job ${begun.job.uid}`, inner),
@@ -113,7 +132,7 @@ export class SnapshotTurn {
     const { openContainer, rangeSource, clock, random, snapshot, onProgress } = this.options;
     const container = await abortable(openJobContainer(openContainer, job), signal);
     onAnswer();
-    const guard = { onAnswer, check: () => this.#checkWanted(signal) };
+    const guard = { onAnswer, check: () => this.#checkBeforePublishing(signal) };
     return this.#take({
       ...snapshot,
       source: watchedSource(rangeSource, guard),
@@ -141,8 +160,16 @@ export class SnapshotTurn {
     }
   }
 
-  #checkWanted(signal: AbortSignal): Promise<void> {
-    return this.#transact('look at', signal, (tx) => this.#expectWanted(tx));
+  /** S5: before what others rely on. */
+  async #checkBeforePublishing(signal: AbortSignal): Promise<void> {
+    this.#met('S5 looked before a manifest or a delete');
+    try {
+      await this.#transact('look at', signal, (tx) => this.#expectWanted(tx));
+    } catch (error) {
+      if (BackupError.is(error, 'LEASE_LOST')) this.#met('S5 manifest or delete refused: the lease is lost');
+      if (error instanceof SnapshotDropped) this.#met('S5 manifest or delete refused: the job is not Running');
+      throw error;
+    }
   }
 
   /** LEASE_LOST, or a SnapshotDropped unless the job is Running. */
@@ -181,10 +208,15 @@ export class SnapshotTurn {
     this.#emit({ kind: 'failed', jobUid: uid, error: failure, retryAt: at + delay });
   }
 
-  #transact<T>(doing: string, signal: AbortSignal, body: (tx: ProgressTransaction) => Promise<T>): Promise<T> {
-    return retrying(this.#policy, `${doing} the snapshot of job ${this.#holder.uid}`, signal, () =>
-      abortable(this.options.progressStore.transact(body), signal),
-    );
+  async #transact<T>(doing: string, signal: AbortSignal, body: (tx: ProgressTransaction) => Promise<T>): Promise<T> {
+    try {
+      return await retrying(this.#policy, `${doing} the snapshot of job ${this.#holder.uid}`, signal, () =>
+        abortable(this.options.progressStore.transact(body), signal),
+      );
+    } catch (error) {
+      if (BackupError.is(error, 'LEASE_LOST') && !signal.aborted) this.#met('S2 a transaction finds the lease gone');
+      throw error;
+    }
   }
 
   #emit(event: SnapshotEvent): void {

@@ -1,4 +1,4 @@
-// The ways that a run can take through the rules of docs/protocol.md: what a simulation counts, to show that it has been everywhere. Each name begins with its rule.
+// The ways that a worker, or whoever takes snapshots, can take through the rules of docs/protocol.md: what a simulation counts, to show that it has been everywhere. Each name begins with its rule.
 
 export type WorkerPath =
   | 'P01 claim refused: a newer epoch has begun'
@@ -83,3 +83,16 @@ export type WorkerPath =
   | 'P26 time tried again'
   | 'P26 time had been written by a lost try'
   | 'P26 job left before its time was written';
+
+export type SnapshotPath =
+  | 'S1 none begun while paused'
+  | 'S1 no more than may run at a time'
+  | 'S2 lease held by another process'
+  | 'S2 stopped: the lease is lost'
+  | 'S2 a transaction finds the lease gone'
+  | 'S3 begun under the lease'
+  | 'S3 nothing to begin any more'
+  | 'S5 looked before a manifest or a delete'
+  | 'S5 manifest or delete refused: the lease is lost'
+  | 'S5 manifest or delete refused: the job is not Running'
+  | 'S6 the process stood still: its time does not count';

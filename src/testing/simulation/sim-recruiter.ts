@@ -15,6 +15,7 @@ import type { SimCluster } from './cluster.js';
 import type { SimFleet, SimKnobs } from './fleet.js';
 import { countedRules, listenToWorker } from './fleet.js';
 import { SimProcess } from './process.js';
+import { countPlan } from './rule-hits.js';
 import { describeError } from './trace.js';
 
 /** One worker in its process. */
@@ -113,6 +114,7 @@ export class SimRecruiter implements SimFleet {
     if (current === undefined) return;
     await announceEpoch(store, current);
     const plan = await planFromStore(store, info.epochs);
+    countPlan(this.#cluster, info.epochs, plan);
     for (const planned of plan.workers) {
       const others = this.#running.filter((other) => isSamePlace(other.plan, planned));
       const alive = others.filter((other) => !other.process.isFrozen || world.random.chance(0.7));

@@ -60,7 +60,7 @@ export async function runSimSnapshots(
   rules: SnapshotRules,
   signal: AbortSignal,
 ): Promise<void> {
-  const { store, ranges, verdict } = cluster;
+  const { store, ranges, verdict, hits } = cluster;
   const client = store.client(process);
   try {
     await runSnapshotsWith(
@@ -76,6 +76,7 @@ export async function runSimSnapshots(
         onEvent: (event) => note(process, event),
       },
       rules.take,
+      (path) => hits.add(path),
     );
   } catch (error) {
     verdict.fail('snapshots fail only when they must', `${process.name}: ${describeError(error)}`);
