@@ -31,6 +31,11 @@ export function encodeLease({ id, ttl, endsAt, value }: LeaseRecord): Uint8Array
   return bytes;
 }
 
+/** Whether `encodeLease` can have made it. */
+export function isLease(bytes: Uint8Array): boolean {
+  return bytes.length >= HEAD_BYTES;
+}
+
 export function decodeLease(bytes: Uint8Array): LeaseRecord {
   const view = new DataView(bytes.buffer, bytes.byteOffset, bytes.byteLength);
   return {

@@ -2,6 +2,7 @@
 
 import { createHash } from 'node:crypto';
 import { BackupError } from '../core/errors.js';
+import { isLease, isLeaseKey } from './lease-record.js';
 import { ProgressState } from './progress-state.js';
 import type { ProgressWrites } from './progress-state.js';
 
@@ -96,9 +97,17 @@ function unseal(text: string, file: string): Record<string, unknown> {
   if (magic !== MAGIC) throw corrupt(file, `it does not begin with "${MAGIC}"`);
   const body = text.slice(lineEnd + 1, -1);
   if (!text.endsWith('\n') || checksum(body) !== expected) throw corrupt(file, 'its checksum is wrong');
-  const json: unknown = JSON.parse(body);
+  const json = parseJson(body, file);
   if (typeof json !== 'object' || json === null) throw corrupt(file, 'it holds no object');
   return json as Record<string, unknown>;
+}
+
+function parseJson(body: string, file: string): unknown {
+  try {
+    return JSON.parse(body);
+  } catch {
+    throw corrupt(file, 'it holds no JSON');
+  }
 }
 
 function decodeEntries(json: unknown, file: string): Map<string, Uint8Array | undefined> {
@@ -106,7 +115,9 @@ function decodeEntries(json: unknown, file: string): Map<string, Uint8Array | un
   for (const pair of asArray(json, file)) {
     const [key, value] = asArray(pair, file);
     if (typeof key !== 'string' || (value !== null && typeof value !== 'string')) throw corrupt(file, 'a bad entry');
-    entries.set(key, value === null ? undefined : new Uint8Array(Buffer.from(value, 'base64')));
+    const bytes = value === null ? undefined : new Uint8Array(Buffer.from(value, 'base64'));
+    if (bytes !== undefined && isLeaseKey(key) && !isLease(bytes)) throw corrupt(file, `no lease is at ${key}`);
+    entries.set(key, bytes);
   }
   return entries;
 }

@@ -21,10 +21,6 @@ export class ProgressState {
     this.#values = values;
   }
 
-  get size(): number {
-    return this.#values.size;
-  }
-
   /** Of a lease: what transactions see of it. */
   get(key: string): Uint8Array | undefined {
     const value = this.#values.get(key);

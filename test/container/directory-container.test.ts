@@ -238,3 +238,60 @@ function fileOn(handle: FakeHandle, fsync = true): DirectoryFile {
     onClosed: () => {},
   });
 }
+
+describe('what the file system refuses', () => {
+  const long = 'x'.repeat(300);
+  const lists = (container: BackupContainer, prefix: string) => names(container, prefix);
+
+  it('is INVALID_NAME of a name that it does not take, whatever is done with it', async () => {
+    const container = new DirectoryContainer(root);
+    await expect(container.readFile(long, 0, 1)).rejects.toMatchObject({ code: 'INVALID_NAME', file: long });
+    await expect(container.deleteFile(long)).rejects.toMatchObject({ code: 'INVALID_NAME', file: long });
+  });
+
+  it('is CONTAINER_UNAVAILABLE of the container itself, and never an empty container', async () => {
+    await symlink(join(root, 'loop'), join(root, 'loop'));
+    for (const place of [join(root, long), join(root, 'loop')]) {
+      const container = new DirectoryContainer(place);
+      const unavailable = { code: 'CONTAINER_UNAVAILABLE', retryable: true, container: container.url };
+      await expect(container.exists()).rejects.toMatchObject(unavailable);
+      await expect(container.create()).rejects.toMatchObject({ code: 'CONTAINER_UNAVAILABLE' });
+      await expect(lists(container, '')).rejects.toMatchObject(unavailable);
+    }
+  });
+
+  it('a folder is no file: it is not read, not deleted, and not there', async () => {
+    const container = new DirectoryContainer(root);
+    await put(container, 'a/b');
+    await expect(container.readFile('a', 0, 1)).rejects.toMatchObject({ code: 'FILE_NOT_FOUND', file: 'a' });
+    await container.deleteFile('a');
+    await container.deleteFile('a/b/c');
+    expect(await names(container)).toEqual(['a/b']);
+  });
+
+  it('a name that the port refuses is not listed, though the file system has it', async () => {
+    const container = new DirectoryContainer(root);
+    await put(container, 'a');
+    await writeFile(join(root, 'b\\c'), 'x');
+    expect(await names(container)).toEqual(['a']);
+  });
+
+  it('a write that takes no byte is CONTAINER_UNAVAILABLE, not an endless loop', async () => {
+    const file = fileOn(fakeHandle({ limit: 0 }));
+    await expect(file.append([utf8('abc')])).rejects.toMatchObject({ code: 'CONTAINER_UNAVAILABLE', retryable: true });
+    await expect(file.append([utf8('abc')])).rejects.toMatchObject({ code: 'INVALID_STATE' });
+  });
+});
+
+describe('options and ranges', () => {
+  it('that make no sense are refused by name and value', async () => {
+    // @ts-expect-error -- A caller without a compiler may pass it.
+    expect(() => new DirectoryContainer(root, { fsync: 'yes' })).toThrow(/fsync.*yes/);
+    const container = new DirectoryContainer(root);
+    await put(container, 'a');
+    for (const offset of [-1, 0.5, NaN])
+      await expect(container.readFile('a', offset, 1)).rejects.toMatchObject({ code: 'INVALID_OPTION', file: 'a' });
+    for (const length of [-1, 0.5, Infinity])
+      await expect(container.readFile('a', 0, length)).rejects.toMatchObject({ code: 'INVALID_OPTION', file: 'a' });
+  });
+});
