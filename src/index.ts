@@ -67,7 +67,7 @@ export type { TagOfEpoch } from './job/store-access.js';
 
 export * from './container/memory-container.js';
 export * from './container/directory-container.js';
-export { checkFileName, compareFileNames, isUnfinishedName } from './container/file-name.js';
+export { checkFileName, compareFileNames, isUnfinishedName } from './core/file-name.js';
 export type { CleanTemporaryFilesOptions } from './container/clean-temporary-files.js';
 export * from './progress/memory-progress-store.js';
 export * from './progress/file-progress-store.js';

@@ -16,7 +16,7 @@ import { cleanTemporaryFiles } from './clean-temporary-files.js';
 import { DirectoryFile } from './directory-file.js';
 import { listTree } from './directory-listing.js';
 import { containerError } from './file-error.js';
-import { checkFileName } from './file-name.js';
+import { checkFileName } from '../core/file-name.js';
 import { Folders } from './folders.js';
 
 export interface DirectoryContainerOptions {

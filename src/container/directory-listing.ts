@@ -7,7 +7,7 @@ import { join } from 'node:path';
 import type { Clock } from '../core/clock.js';
 import { isMissing } from '../core/file-system.js';
 import type { ListedFile } from '../ports/backup-container.js';
-import { compareFileNames, fileNameProblem, isUnfinishedName } from './file-name.js';
+import { compareFileNames, fileNameProblem, isUnfinishedName } from '../core/file-name.js';
 import { mergeSorted } from './merge-sorted.js';
 
 /** Names sorted at a time; a millisecond or two. */

@@ -23,7 +23,7 @@ import { MAX_KEY_CHECK_BYTES, encodeKeyCheck, loadKey, matchesKeyCheck } from '.
 import { checkEncryptedName, isEncryptedName, nonceSalt } from './encrypted-names.js';
 import type { Xxh3 } from './encrypted-xxh3.js';
 import { loadXxh3 } from './encrypted-xxh3.js';
-import { checkFileName } from './file-name.js';
+import { checkFileName } from '../core/file-name.js';
 
 export type { EncryptionKeyOptions } from './encrypted-key.js';
 

@@ -4,7 +4,7 @@ import { EMPTY_BYTES } from '../core/bytes.js';
 import { BackupError } from '../core/errors.js';
 import type { BackupContainer, BackupFile, ListedFile, WriteFileOptions } from '../ports/backup-container.js';
 import { checkReadRange } from './check-read-range.js';
-import { checkFileName, compareFileNames } from './file-name.js';
+import { checkFileName, compareFileNames } from '../core/file-name.js';
 
 export interface MemoryContainerOptions {
   /** Default `memory:`. */

@@ -2,6 +2,7 @@
 // The hot path is `add` and `addJoined`: no allocation, no bigint, no DataView of a changing buffer per message.
 
 import { SIGN_BIT, comparePlaces, prefixOf, wordAt } from './batch-keys.js';
+import { markBuilt } from './built-batches.js';
 import { EMPTY_BYTES, setBytes } from './bytes.js';
 import type { BufferPool } from './buffer-pool.js';
 import { BackupError } from './errors.js';
@@ -209,7 +210,7 @@ export class MessageBatchBuilder {
             onRelease: this.#onRelease(),
           });
     this.#startOver();
-    return batch;
+    return markBuilt(batch);
   }
 
   /** Writes one record; returns where its param1 begins. */

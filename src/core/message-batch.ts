@@ -1,6 +1,7 @@
 // A run of log messages in the very framing of the log file. Encoded once, by whoever builds the batch; from then on the pipeline moves spans of bytes.
 // record = version i64 BE | subsequence u32 BE | length u32 BE | mutation
 
+import { forgetBuilt } from './built-batches.js';
 import { EMPTY_BYTES } from './bytes.js';
 import type { VersionedMessage } from './mutation.js';
 import { decodeMutation } from './mutation.js';
@@ -119,6 +120,7 @@ export class MessageBatch {
 
   /** Called by the pipeline, once, when it is done with the batch. */
   release(): void {
+    forgetBuilt(this);
     const onRelease = this.#onRelease;
     this.#onRelease = undefined;
     onRelease?.();

@@ -8,6 +8,7 @@ import type { KeyRange } from '../core/key-range.js';
 import { checkRange } from '../core/key-range.js';
 import type { Version } from '../core/version.js';
 import { checkVersion } from '../core/check-version.js';
+import { checkedStore } from '../ports/checked-progress-store.js';
 import type { ProgressStore, ProgressTransaction } from '../ports/progress-store.js';
 import type { JobStatus, SnapshotStatus, TagStatus } from './job-status.js';
 import { jobStatus } from './job-status.js';
@@ -62,8 +63,8 @@ export class BackupOperator {
   readonly #pollInterval: number;
 
   constructor(progressStore: ProgressStore, options: BackupOperatorOptions = {}) {
-    this.#store = progressStore;
     this.#clock = options.clock ?? systemClock;
+    this.#store = checkedStore(progressStore, this.#clock);
     this.#random = options.random ?? systemRandom;
     this.#pollInterval = options.pollInterval ?? 1_000;
     if (!(this.#pollInterval > 0)) {

@@ -10,6 +10,7 @@ import { systemClock } from '../core/clock.js';
 import type { Version } from '../core/version.js';
 import { maxVersion } from '../core/version.js';
 import { MUTATION_LOG_TYPE } from '../format/fdb/properties.js';
+import { checkedContainer } from '../ports/checked-container.js';
 import type { BackupContainer } from '../ports/backup-container.js';
 import type { CatalogListing, ContainerProperties } from './catalog.js';
 import { listCatalog } from './catalog.js';
@@ -47,7 +48,7 @@ export async function describeBackup(
 ): Promise<BackupDescription> {
   checkMethods('container', container, 'BackupContainer', ['exists', 'readFile', 'listFiles']);
   checkFlag('deep', options.deep);
-  const description = describe(container, options);
+  const description = describe(checkedContainer(container, options.clock ?? systemClock), options);
   // A container may hang, and its calls know no signal.
   return options.signal === undefined ? description : abortable(description, options.signal);
 }

@@ -4,6 +4,7 @@
 // per tag, and what its `batchBytes` of records lie in), and the batch's columns. A file of the older, unpartitioned format is one run.
 
 import type { Clock } from '../core/clock.js';
+import { checkedContainer } from '../ports/checked-container.js';
 import type { BackupContainer } from '../ports/backup-container.js';
 import { CheckedReads } from './checked-reads.js';
 import { DEFAULT_READ_BYTES } from './log-file-blocks.js';
@@ -46,7 +47,7 @@ export async function* mergeLogs(
     batchRecords = 16_384,
     batchBytes = 4 << 20,
   } = options;
-  const reads = new CheckedReads(container, { clock, signal, readBytes, concurrentReads });
+  const reads = new CheckedReads(checkedContainer(container, clock), { clock, signal, readBytes, concurrentReads });
   const readRun = logRunsOf(reads);
   const cursors = tags.map((tag) => new TagLogCursor(tag, readRun, readBytes));
   const batch = new MergedBatch(batchRecords);

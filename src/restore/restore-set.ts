@@ -1,5 +1,7 @@
 // Which files a restore reads, in which order, and what it takes from each.
 
+import { systemClock } from '../core/clock.js';
+import { checkedContainer } from '../ports/checked-container.js';
 import type { BackupContainer } from '../ports/backup-container.js';
 import { describeBackup } from './describe.js';
 import { findReadableStarts, planVersion } from './plan-restore.js';
@@ -30,7 +32,8 @@ export async function restoreSet(
 ): Promise<RestoreSet> {
   checkWantedVersion(options);
   checkStartOptions(options);
-  const { container, signal } = options;
+  const { signal } = options;
+  const container = checkedContainer(options.container, systemClock);
   const description = await describeBackup(container, { signal, deep: options.deep ?? false });
   const starts = findReadableStarts(description, options);
   const version = await resolveVersion(container, description, starts, options, signal);

@@ -7,6 +7,8 @@ import { BackupError } from '../core/errors.js';
 import type { KeyRange } from '../core/key-range.js';
 import type { Version } from '../core/version.js';
 import type { BackupContainer } from '../ports/backup-container.js';
+import { checkedContainer } from '../ports/checked-container.js';
+import { checkedTarget } from '../ports/checked-target.js';
 import type { RestoreTarget } from '../ports/restore-target.js';
 import { describeBackup } from './describe.js';
 import { KeyRewriter } from './key-rewriter.js';
@@ -97,7 +99,9 @@ const MAX_SHARDS = 256;
  */
 export async function restore(options: RestoreOptions): Promise<RestoreResult> {
   checkOptions(options);
-  const { container, target, signal, clock = systemClock } = options;
+  const { signal, clock = systemClock } = options;
+  const container = checkedContainer(options.container, clock);
+  const target = checkedTarget(options.target);
   const rewriter = new KeyRewriter(options);
   const request = { ...options, ranges: rewriter.limit(options.ranges) };
   const description = await describeBackup(container, { signal, clock, deep: options.deep ?? false });
@@ -138,6 +142,7 @@ export async function restore(options: RestoreOptions): Promise<RestoreResult> {
     signal,
     clock,
   });
+  await target.checkKept();
   const inLog = state.resumed && state.shards.every(({ phase }) => phase !== 'rows');
   const applied = state.shards.map((shard) => shard.applied);
   return resultOf(set, run, state.resumed, inLog ? applied.reduce((a, b) => (a < b ? a : b)) : undefined);

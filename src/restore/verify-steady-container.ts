@@ -4,6 +4,7 @@ import { checkMethods } from '../core/check-option.js';
 import { abortable, abortableStream } from '../core/abort.js';
 import type { Clock } from '../core/clock.js';
 import { BackupError } from '../core/errors.js';
+import { checkedContainer } from '../ports/checked-container.js';
 import type { BackupContainer, BackupFile, ListedFile, WriteFileOptions } from '../ports/backup-container.js';
 
 const ATTEMPTS = 6;
@@ -21,7 +22,7 @@ export class SteadyContainer implements BackupContainer {
     checkMethods('container', inner, 'BackupContainer', ['exists', 'readFile', 'writeFile', 'listFiles', 'deleteFile']);
     this.url = inner.url;
     this.decrypts = inner.decrypts === true;
-    this.#inner = inner;
+    this.#inner = checkedContainer(inner, clock);
     this.#signal = signal;
     this.#clock = clock;
   }

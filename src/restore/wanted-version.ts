@@ -1,11 +1,13 @@
 // Which version a restore is asked for: a number, the latest, or the newest that was recorded at or before a time.
 
 import { checkVersion } from '../core/check-version.js';
+import { systemClock } from '../core/clock.js';
 import { BackupError } from '../core/errors.js';
 import type { Version } from '../core/version.js';
 import { maxVersion } from '../core/version.js';
 import { VERSION_TIME_FOLDER, parseVersionTimeName } from '../format/fdb/version-times.js';
 import type { VersionTime } from '../format/fdb/version-times.js';
+import { checkedContainer } from '../ports/checked-container.js';
 import type { BackupContainer } from '../ports/backup-container.js';
 import type { BackupDescription } from './description.js';
 import type { RestoreStart } from './restore-start.js';
@@ -76,9 +78,11 @@ export async function versionAt(
   signal?: AbortSignal,
 ): Promise<VersionTime | undefined> {
   checkWantedVersion({ timestamp: time });
+  // They must come in the order of versions: the first that is too late ends the search.
+  const files = checkedContainer(container, systemClock).listFiles(VERSION_TIME_FOLDER);
   let newest: VersionTime | undefined;
   let names = 0;
-  for await (const { name } of container.listFiles(VERSION_TIME_FOLDER)) {
+  for await (const { name } of files) {
     if ((++names & 0x3ff) === 0) signal?.throwIfAborted();
     const recorded = parseVersionTimeName(name);
     if (recorded === undefined) continue;

@@ -6,6 +6,7 @@ import { BufferPool } from '../core/buffer-pool.js';
 import type { KeyRange } from '../core/key-range.js';
 import type { Version } from '../core/version.js';
 import { RANGE_FILES_PER_FOLDER, rangeFileName } from '../format/fdb/names.js';
+import { checkedContainer } from '../ports/checked-container.js';
 import type { BackupContainer } from '../ports/backup-container.js';
 import type { SoftLimit } from '../schedule/soft-limit.js';
 import { SoftLimitKeeper } from '../schedule/soft-limit-keeper.js';
@@ -115,10 +116,12 @@ export class SnapshotEndpoint {
   }
 
   #saveWorkers(
-    { container, snapshotBegin, firstFile = 0 }: BackupRequest,
+    request: BackupRequest,
     channel: SaveChannel,
     respond: (response: RangeResponse) => Promise<void>,
   ): SaveWorkers {
+    const { snapshotBegin, firstFile = 0 } = request;
+    const container = checkedContainer(request.container, this.#options.clock);
     let files = firstFile;
     const nameOf = ({ version, blockSize }: FileStream) => {
       const folder = Math.floor(files++ / RANGE_FILES_PER_FOLDER);

@@ -10,6 +10,9 @@ import { NORMAL_KEYS, checkRange, coalesceRanges } from '../core/key-range.js';
 import type { Version } from '../core/version.js';
 import { DEFAULT_BLOCK_SIZE, MAX_BLOCK_SIZE } from '../format/fdb/names.js';
 import type { BackupContainer } from '../ports/backup-container.js';
+import { LISTING_LAG } from '../ports/backup-container.js';
+import { checkedContainer } from '../ports/checked-container.js';
+import { checkedRangeSource } from '../ports/checked-range-source.js';
 import type { RangeSource } from '../ports/range-source.js';
 import type { BackupSettings } from '../schedule/backup-settings.js';
 import { backupSettings } from '../schedule/backup-settings.js';
@@ -69,6 +72,11 @@ export interface TakeSnapshotOptions extends EndpointOptions {
   readonly resume?: boolean;
   /** A snapshot that was begun longer ago is not resumed, ms by `clock.wallTime()`. Default 24 hours. */
   readonly resumeWithin?: number;
+  /**
+   * How long after a file was finished or deleted the container's listings may still be wrong about it, ms. It is waited only where something is to be deleted because a listing does not show that it is
+   * needed: seldom, and after the snapshot is complete, or before one that follows a half snapshot whose end was cut off. Default 10,000.
+   */
+  readonly listingLag?: number;
   /** Cancels: what is stored is kept for the next call; no timer, unfinished file or held version stays behind. */
   readonly signal?: AbortSignal;
   /** Called after each file. Must not throw. */
@@ -91,6 +99,7 @@ export interface ResolvedSnapshot extends ResolvedEndpoint {
   readonly version: Version | undefined;
   readonly resume: boolean;
   readonly resumeWithin: number;
+  readonly listingLag: number;
   readonly signal: AbortSignal | undefined;
   readonly onProgress: ((progress: SnapshotProgress) => void) | undefined;
   readonly onResponse: ((response: RangeResponse) => void) | undefined;
@@ -128,7 +137,7 @@ export function resolveEndpoint(options: EndpointOptions): ResolvedEndpoint {
   }
   return {
     ...settings,
-    source: options.source,
+    source: checkedRangeSource(options.source),
     pool: options.pool,
     statistics: options.statistics,
     clock: options.clock ?? systemClock,
@@ -144,8 +153,18 @@ export function resolveEndpoint(options: EndpointOptions): ResolvedEndpoint {
 }
 
 /** Throws INVALID_OPTION with the option's name and value. */
-export function checkResumption({ resume, resumeWithin = DAY }: Pick<TakeSnapshotOptions, 'resume' | 'resumeWithin'>) {
+export function checkResumption({
+  resume,
+  resumeWithin = DAY,
+  listingLag = LISTING_LAG,
+}: Pick<TakeSnapshotOptions, 'resume' | 'resumeWithin' | 'listingLag'>) {
   checkFlag('resume', resume);
+  if (!Number.isFinite(listingLag) || listingLag < 0 || listingLag > LONGEST_DELAY) {
+    throw new BackupError(
+      'INVALID_OPTION',
+      `listingLag must be a number of ms from 0 to ${LONGEST_DELAY}, got ${String(listingLag)}`,
+    );
+  }
   if (!Number.isFinite(resumeWithin) || resumeWithin < 0) {
     throw new BackupError('INVALID_OPTION', `resumeWithin must be a number of ms >= 0, got ${String(resumeWithin)}`);
   }
@@ -153,7 +172,7 @@ export function checkResumption({ resume, resumeWithin = DAY }: Pick<TakeSnapsho
 
 /** Throws INVALID_OPTION with the option's name and value. */
 export function resolveSnapshot(options: TakeSnapshotOptions): ResolvedSnapshot {
-  const { atLeast = 0n, version, resumeWithin = DAY } = options;
+  const { atLeast = 0n, version, resumeWithin = DAY, listingLag = LISTING_LAG } = options;
   checkMethods('container', options.container, 'BackupContainer', ['writeFile', 'readFile', 'listFiles', 'deleteFile']);
   if (!Array.isArray(options.ranges)) throw new BackupError('INVALID_OPTION', 'ranges must be an array of key ranges');
   for (const [index, range] of options.ranges.entries()) checkRange(range as KeyRange, `ranges[${index}]`);
@@ -165,12 +184,13 @@ export function resolveSnapshot(options: TakeSnapshotOptions): ResolvedSnapshot 
   checkResumption(options);
   return {
     ...resolveEndpoint(options),
-    container: options.container,
+    container: checkedContainer(options.container, options.clock ?? systemClock),
     ranges: coalesceRanges(options.ranges.length === 0 ? [NORMAL_KEYS] : options.ranges),
     atLeast,
     version,
     resume: options.resume ?? true,
     resumeWithin,
+    listingLag,
     signal: options.signal,
     onProgress: options.onProgress,
     onResponse: options.onResponse,

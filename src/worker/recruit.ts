@@ -9,6 +9,8 @@ import { logRouterTag } from '../core/version.js';
 import type { PlannedWorker } from '../job/plan.js';
 import { announceEpoch, planFromStore } from '../job/recruiter-transactions.js';
 import { readStarted } from '../job/store-access.js';
+import { checkedLogSource } from '../ports/checked-log-source.js';
+import { checkedStore } from '../ports/checked-progress-store.js';
 import type { LogEpochInfo, LogSystemInfo } from '../ports/log-source.js';
 import { BackupWorker } from './backup-worker.js';
 import { callSafely } from './events.js';
@@ -83,9 +85,13 @@ class Recruiter {
         `planInterval must be a number of ms above 0, got ${String(planInterval)}`,
       );
     }
-    this.#options = options;
-    this.#rules = rules;
     this.#clock = options.clock ?? systemClock;
+    this.#options = {
+      ...options,
+      logSource: checkedLogSource(options.logSource, this.#clock),
+      progressStore: checkedStore(options.progressStore, this.#clock),
+    };
+    this.#rules = rules;
     this.#policy = {
       clock: this.#clock,
       random: options.random ?? systemRandom,

@@ -1,11 +1,12 @@
 // The recruiter: a recruit() call keeps the right workers running in its process (rules P23, P24, P11).
 
 import { afterEach, beforeEach, describe, expect, it } from 'vitest';
+import type { Clock } from '../../src/core/clock.js';
 import { BackupError } from '../../src/core/errors.js';
 import { announceEpoch } from '../../src/job/recruiter-transactions.js';
 import { logRouterTag } from '../../src/core/version.js';
 import type { PlannedWorker } from '../../src/job/plan.js';
-import type { LogSource, LogSystemInfo, PeekReply } from '../../src/ports/log-source.js';
+import type { LogSource, LogSystemInfo } from '../../src/ports/log-source.js';
 import { describeBackup } from '../../src/restore/describe.js';
 import type { BackupWorker } from '../../src/worker/backup-worker.js';
 import { recruit, type RecruitOptions } from '../../src/worker/recruit.js';
@@ -35,16 +36,6 @@ function portOf(log: Required<LogSource>): Required<LogSource> {
     minKnownCommittedVersion: (request) => log.minKnownCommittedVersion(request),
     committedVersion: (signal) => log.committedVersion(signal),
     logSystem: (signal) => log.logSystem(signal),
-  };
-}
-
-/** What an adapter with a bug might answer. */
-function withoutBatch(reply: PeekReply): PeekReply {
-  return {
-    ...reply,
-    get batch(): never {
-      throw new TypeError('the test says so');
-    },
   };
 }
 
@@ -224,25 +215,28 @@ describe('recruit', () => {
 
   it('a worker that dies of something that may pass is reported, and started again from recorded state', async () => {
     const { clock } = world;
-    let brokenReplies = 0;
-    const log: Required<LogSource> = {
-      ...portOf(world.log),
-      peek: async (request) => {
-        const reply = await world.log.peek(request);
-        return brokenReplies-- > 0 ? withoutBatch(reply) : reply;
-      },
+    let failures = 0;
+    const metricsInterval = 7_777;
+    const failing: Clock = {
+      now: () => clock.now(),
+      wallTime: () => clock.wallTime(),
+      yieldToHost: () => clock.yieldToHost(),
+      sleep: (ms, signal) =>
+        ms === metricsInterval && failures-- > 0
+          ? Promise.reject(new TypeError('the test says so'))
+          : clock.sleep(ms, signal),
     };
-    const process = start({ logSource: log, retryMaxDelay: 2_000 });
+    const process = start({ clock: failing, metricsInterval, retryMaxDelay: 6_000 });
     await clock.advance(100);
     await world.submit('job', { logOnly: true });
     write(10n);
     await clock.advance(12_000);
-    // An adapter's own mistake, outside of any call that is tried again: an answer without a batch.
-    brokenReplies = 1;
+    // A mistake of the host's, outside of any call that is tried again.
+    failures = 1;
     write(12n);
     await clock.advance(100);
     write(14n);
-    await clock.advance(100);
+    await clock.advance(4_000);
     expect(process.errors).toHaveLength(1);
     expect(process.errors[0]).toMatch(/^1\.[01] TypeError.* restart$/);
     expect(process.workers).toHaveLength(2);

@@ -1,6 +1,6 @@
 // What a file in a container may be called, and in which order names are listed.
 
-import { BackupError } from '../core/errors.js';
+import { BackupError } from './errors.js';
 
 /** What files are called until they are finished; FoundationDB's own containers use both. Never listed, read or written. */
 const UNFINISHED_NAME = /\.(?:temp|part)$/;
