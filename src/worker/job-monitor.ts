@@ -61,7 +61,7 @@ export function removeJob(run: Run, uid: string): boolean {
 async function addJob(run: Run, started: StartedJob, job: JobRecord, signal: AbortSignal): Promise<void> {
   // A noop in flight may have committed a version that this run does not know yet (scenario 4).
   if (run.noopInFlight !== undefined) run.rules.met('P02 noop in flight awaited before a job joins');
-  while (run.noopInFlight !== undefined) await run.noopInFlight;
+  while (run.rules.awaitsNoop && run.noopInFlight !== undefined) await run.noopInFlight;
   // One synchronous step: from here on every cut contains the job's messages.
   const firstVersion = run.rules.firstVersion(job.startVersion, run.queue.nextVersion);
   const joined = run.jobs.join({

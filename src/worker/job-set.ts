@@ -26,11 +26,13 @@ export class JobSet {
   readonly #left = new Set<string>();
   readonly #router: MutationRouter;
   readonly #onEmpty: () => void;
+  readonly #remembersLeavers: boolean;
 
-  /** `onEmpty` runs in the same synchronous step in which the last job leaves. */
-  constructor(router: MutationRouter, onEmpty: () => void) {
+  /** `onEmpty` runs in the same synchronous step in which the last job leaves. `remembersLeavers`: see src/worker/rules.ts. */
+  constructor(router: MutationRouter, onEmpty: () => void, remembersLeavers: boolean) {
     this.#router = router;
     this.#onEmpty = onEmpty;
+    this.#remembersLeavers = remembersLeavers;
   }
 
   get size(): number {
@@ -68,7 +70,7 @@ export class JobSet {
 
   /** False when it is not there. */
   leave(uid: string): boolean {
-    this.#left.add(uid);
+    if (this.#remembersLeavers) this.#left.add(uid);
     const job = this.#jobs.get(uid);
     if (job === undefined) return false;
     this.#jobs.delete(uid);

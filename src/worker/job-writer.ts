@@ -9,7 +9,7 @@ import type { Version } from '../core/version.js';
 import type { FileSums } from '../format/fdb/file-sums.js';
 import { encodeFileSums, sumsFileName } from '../format/fdb/file-sums.js';
 import { blockSizeFor } from '../format/fdb/log-file-encoder.js';
-import { logFileName, splitAtFolder } from '../format/fdb/names.js';
+import { logFileName } from '../format/fdb/names.js';
 import type { JobProgress } from '../job/records.js';
 import { writeLogFile } from '../pipeline/log-file-writer.js';
 import type { RoutedJob } from '../pipeline/routed-job.js';
@@ -225,7 +225,7 @@ class JobRound {
     this.uid = job.record.uid;
     this.#end = end;
     const begin = job.progress.nextBegin;
-    const bounds = [begin, ...splitAtFolder(begin, end), end];
+    const bounds = [begin, ...run.rules.splitFile(begin, end), end];
     this.stretches = bounds.slice(1).map((to, index) => {
       const from = bounds[index] as Version;
       return { begin: from, end: to, routed: bounds.length === 2 ? routed : routed.slice(from, to) };

@@ -3,6 +3,9 @@
 
 import type { Version } from '../core/version.js';
 import { maxVersion, minVersion } from '../core/version.js';
+import { splitAtFolder } from '../format/fdb/names.js';
+import type { FlowLockOptions } from '../pipeline/flow-lock.js';
+import { FlowLock } from '../pipeline/flow-lock.js';
 import type { WorkerPath } from './worker-path.js';
 
 export interface CutFacts {
@@ -37,6 +40,14 @@ export interface WorkerRules {
   readonly savesBeforePop: boolean;
   /** A displaced worker stores what it still holds: false loses it between the queue and the record. */
   readonly keepsQueueOnDisplacement: boolean;
+  /** P2: no firstVersion is fixed while a NOOP transaction is in flight. */
+  readonly awaitsNoop: boolean;
+  /** P9: a job that has left never joins the run again. */
+  readonly remembersLeavers: boolean;
+  /** P20: where a file over [begin, end) is split. */
+  splitFile(begin: Version, end: Version): Version[];
+  /** What bounds the bytes of a run. */
+  makeLock(permits: number, options: FlowLockOptions): FlowLock;
   /** Decides nothing: a simulation counts where it has been. Called once a round, peek, batch or transaction at most, never for each message. */
   readonly met: (path: WorkerPath) => void;
 }
@@ -56,5 +67,9 @@ export const workerRules: WorkerRules = {
   checksClaim: true,
   savesBeforePop: true,
   keepsQueueOnDisplacement: true,
+  awaitsNoop: true,
+  remembersLeavers: true,
+  splitFile: splitAtFolder,
+  makeLock: (permits, options) => new FlowLock(permits, options),
   met: () => undefined,
 };

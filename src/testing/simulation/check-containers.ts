@@ -125,7 +125,7 @@ async function checkRestore(
   const ranges = random.chance(0.2) ? partOf(cluster, job) : undefined;
   const options: RestoreOptions = {
     container: cluster.restored(containers.reader(job.url)),
-    target: random.chance(0.5) ? memory : withoutShards(memory),
+    target: cluster.target(random.chance(0.5) ? memory : withoutShards(memory)),
     shards: random.int(1, 4),
     version,
     ...(window.snapshot === undefined ? { baseline: 'empty' } : {}),

@@ -14,6 +14,9 @@ import type { SimContainers } from './sim-container.js';
 import type { SimLog } from './sim-log.js';
 import type { SimVerdict } from './verdict.js';
 
+/** A log file's folder changes at multiples of this. */
+const FOLDER_VERSIONS = 100_000_000_000n;
+
 export interface FileCheckParts {
   readonly containers: SimContainers;
   readonly history: SimHistory;
@@ -68,6 +71,12 @@ function checkPlace(
     file.end <= history.committed + 1n,
     'nothing above the committed version (P14)',
     () => `${url} ${name} ends above the committed version ${history.committed}`,
+  );
+  const folder = ((file.end - 1n) / FOLDER_VERSIONS) * FOLDER_VERSIONS;
+  verdict.expect(
+    folder <= file.begin || file.end % FOLDER_VERSIONS === 0n,
+    'a long file is split at the last boundary of folders (P20)',
+    () => `${url} ${name} goes across ${folder}`,
   );
   const begins = job !== undefined && file.begin >= job.startVersion;
   verdict.expect(

@@ -115,6 +115,13 @@ function checkRegistered(parts: StoreCheckParts, key: string, before: Values, af
     'firstVersion is fixed once (P2)',
     () => `${key} changes to ${firstVersion}`,
   );
+  const noop = after.get(noopKey(epoch, tag));
+  const noopVersion = noop === undefined ? -1n : decodeVersion('noop', noop);
+  verdict.expect(
+    old !== undefined || firstVersion > noopVersion,
+    'firstVersion lies above what is recorded as discarded (P2, P6)',
+    () => `${key} says ${firstVersion}, NOOP mode has recorded ${noopVersion}`,
+  );
   // What is discarded already must be in the job's files: a worker that has fixed the version may store and pop before it has got round to recording it.
   const info = log.allEpochs.find((entry) => entry.epoch === epoch);
   const popped = minVersion(log.popped(epoch, tag) ?? -1n, (info?.end ?? MAX_VERSION) - 1n);

@@ -1,6 +1,7 @@
 // Everything that a simulated run is made of, put together, with the checks that watch it all the time.
 
 import type { BackupContainer } from '../../ports/backup-container.js';
+import type { RestoreTarget } from '../../ports/restore-target.js';
 import type { Version } from '../../core/version.js';
 import { DONE_PREFIX } from '../../job/keys.js';
 import type { JobRecord } from '../../job/records.js';
@@ -17,6 +18,7 @@ import { SimFaults } from './faults.js';
 import { SimHistory } from './history.js';
 import { SimHits } from './hits.js';
 import { JobBook } from './job-book.js';
+import type { SimRules } from './planted-rules.js';
 import type { SimProcess, SimWorld } from './process.js';
 import { SimRandom } from './random.js';
 import { countRules } from './rule-hits.js';
@@ -54,13 +56,12 @@ export class SimCluster implements StoreCheckParts {
 
   /** What restores read: a container, or what a planted bug makes of it. */
   readonly restored: (container: BackupContainer) => BackupContainer;
+  /** What restores write to, likewise. */
+  readonly target: (target: RestoreTarget) => RestoreTarget;
 
-  constructor(
-    seed: number,
-    trace: boolean,
-    restored: (container: BackupContainer) => BackupContainer = (container) => container,
-  ) {
-    this.restored = restored;
+  constructor(seed: number, trace: boolean, planted: Pick<SimRules, 'restored' | 'target'> = {}) {
+    this.restored = planted.restored ?? ((container) => container);
+    this.target = planted.target ?? ((target) => target);
     const random = new SimRandom(seed);
     const scheduler = new SimScheduler(random);
     const faults = new SimFaults(random, this.hits);

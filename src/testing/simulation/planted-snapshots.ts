@@ -1,6 +1,8 @@
 // Deliberate mistakes around snapshots, made from outside: each wraps what the library is given, so that it behaves as if it had the mistake itself.
 
+import { BackupError } from '../../core/errors.js';
 import type { BackupContainer } from '../../ports/backup-container.js';
+import type { RangeSource } from '../../ports/range-source.js';
 import type { Lease, ProgressStore } from '../../ports/progress-store.js';
 import { isLeaseKey } from '../../progress/lease-record.js';
 import { expireBackup } from '../../restore/expire.js';
@@ -10,6 +12,26 @@ import { parseSnapshotName } from './read-range-file.js';
 
 /** Rows of whatever version is committed, whether or not the job's log reaches back to it. */
 export const takeAtAnyVersion: typeof takeSnapshot = (options) => takeSnapshot({ ...options, atLeast: 0n });
+
+/** A scan that is cut off, because its region has changed, counts as one that has come to its end. */
+export const takeWhatWasScanned: typeof takeSnapshot = (options) => {
+  const { source } = options;
+  const trusting: RangeSource = {
+    ...source,
+    async *scan(request) {
+      let hasRows = false;
+      try {
+        for await (const batch of source.scan(request)) {
+          hasRows = true;
+          yield batch;
+        }
+      } catch (error) {
+        if (!hasRows || !BackupError.is(error, 'REGION_CHANGED')) throw error;
+      }
+    },
+  };
+  return takeSnapshot({ ...options, source: trusting });
+};
 
 /** Range files are finished by and by: nobody waits for them, and they count as there at once. */
 export const takeWithoutWaiting: typeof takeSnapshot = (options) => {

@@ -24,6 +24,7 @@ import { describeError } from './trace.js';
 /** What a planted bug replaces. */
 export interface CareRules {
   readonly expire?: typeof expireBackup;
+  readonly compact?: typeof compactLogs;
 }
 
 type Care = 'expire' | 'compact' | 'verify' | 'record checksums' | 'restore';
@@ -198,8 +199,9 @@ export class SimCare {
       graceMs: random.pick([0, 50]),
       concurrency: random.int(1, 3),
     };
+    const compact = this.#rules.compact ?? compactLogs;
     return async (container, process) => {
-      const { merged, removed, skipped } = await compactLogs(container, {
+      const { merged, removed, skipped } = await compact(container, {
         ...options,
         clock: process.clock,
         random: process.random,

@@ -14,6 +14,7 @@ import { checkAccounts, checkGivenBack, checkHeld } from './check-memory.js';
 import type { SimCluster } from './cluster.js';
 import type { SimFleet, SimKnobs } from './fleet.js';
 import { countedRules, listenToWorker } from './fleet.js';
+import type { HostRules } from './planted-rules.js';
 import { SimProcess } from './process.js';
 import { countPlan } from './rule-hits.js';
 import { describeError } from './trace.js';
@@ -36,16 +37,18 @@ export class SimRecruiter implements SimFleet {
   readonly #cluster: SimCluster;
   readonly #knobs: SimKnobs;
   readonly #rules: Partial<WorkerRules>;
+  readonly #planted: HostRules;
   readonly #workers: SimWorker[] = [];
   readonly #duplicates: number;
   #processes = 0;
   #wake: (() => void) | undefined;
   #isStopped = false;
 
-  constructor(cluster: SimCluster, knobs: SimKnobs, rules: Partial<WorkerRules>) {
+  constructor(cluster: SimCluster, knobs: SimKnobs, rules: Partial<WorkerRules>, planted: HostRules) {
     this.#cluster = cluster;
     this.#knobs = knobs;
     this.#rules = rules;
+    this.#planted = planted;
     this.#duplicates = cluster.world.random.pick([0, 0.02, 0.1]);
   }
 
@@ -113,7 +116,7 @@ export class SimRecruiter implements SimFleet {
     const current = info.epochs.at(-1);
     if (current === undefined) return;
     await announceEpoch(store, current);
-    const plan = await planFromStore(store, info.epochs);
+    const plan = await (this.#planted.plan ?? planFromStore)(store, info.epochs);
     countPlan(this.#cluster, info.epochs, plan);
     for (const planned of plan.workers) {
       const others = this.#running.filter((other) => isSamePlace(other.plan, planned));
@@ -136,8 +139,9 @@ export class SimRecruiter implements SimFleet {
     const memory: WatchedMemory = { name, lockBytes: this.#knobs.lockBytes, buffers, workers };
     const stop = new AbortController();
     const { backupEpoch, recruitedEpoch, tag, totalTags, startVersion, endVersion } = plan;
+    const { options: planted = (options) => options } = this.#planted;
     const worker = new BackupWorker(
-      {
+      planted({
         ...this.#knobs,
         logSource: log.client(process, buffers),
         progressStore: store.client(process),
@@ -150,7 +154,7 @@ export class SimRecruiter implements SimFleet {
         backupEpoch,
         clock: process.clock,
         random: process.random,
-      },
+      }),
       countedRules(hits, this.#rules),
     );
     const entry: SimWorker = { plan, process, worker, memory, stop, hasEnded: false };

@@ -17,7 +17,7 @@ import { SimDatabase } from './sim-database.js';
 import { SimOperator } from './sim-operator.js';
 import { SimJobs } from './sim-jobs.js';
 import { SimRecruiter } from './sim-recruiter.js';
-import type { SimRules } from './planted-bugs.js';
+import type { SimRules } from './planted-rules.js';
 import { SimSnapshotters, drawSnapshotKnobs } from './snapshot-runs.js';
 import type { SimViolation } from './verdict.js';
 
@@ -70,7 +70,7 @@ class Simulation {
 
   constructor({ seed, trace, rules = {} }: SimulateOptions) {
     this.#seed = seed;
-    this.#cluster = new SimCluster(seed, trace ?? false, rules.restored);
+    this.#cluster = new SimCluster(seed, trace ?? false, rules);
     const { random } = this.#cluster.world;
     this.#calmAt = random.pick([600, 1200, 2500]);
     this.#database = new SimDatabase(this.#cluster);
@@ -80,7 +80,7 @@ class Simulation {
     const snapshotKnobs = drawSnapshotKnobs(random);
     this.#fleet = hasHosts
       ? new SimHosts(this.#cluster, knobs, snapshotKnobs)
-      : new SimRecruiter(this.#cluster, knobs, rules.worker ?? {});
+      : new SimRecruiter(this.#cluster, knobs, rules.worker ?? {}, rules.host ?? {});
     this.#snapshotters = new SimSnapshotters(this.#cluster, snapshotKnobs, rules.snapshots ?? {});
     this.#snapshotterCount = hasHosts ? 0 : random.int(1, 2);
     this.#operator = new SimOperator(this.#cluster);
