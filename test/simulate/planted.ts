@@ -1,6 +1,6 @@
 // The planted bugs by name.
 
-import type { PlantedBug, SimRules } from '../../src/testing/simulation/planted-bugs.js';
+import type { PlantedBug } from '../../src/testing/simulation/planted-bugs.js';
 import { PLANTED_BUGS } from '../../src/testing/simulation/planted-bugs.js';
 
 /** Throws a RangeError that lists the names there are. */
@@ -12,6 +12,6 @@ export function plantedBug(name: string): PlantedBug {
   throw new RangeError(`--planted must be the name of a planted bug, got "${name}"; there are\n${names}`);
 }
 
-export function rulesOf(name: string | undefined): SimRules {
+export function rulesOf(name: string | undefined): PlantedBug['rules'] {
   return name === undefined ? {} : plantedBug(name).rules;
 }
