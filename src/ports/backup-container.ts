@@ -33,6 +33,11 @@ export interface ListedFile {
 }
 
 /**
+ * How long after a file was finished or deleted a listing may still be wrong about it, ms: what the calls that must be sure of a listing wait, unless they are told otherwise.
+ */
+export const LISTING_LAG = 10_000;
+
+/**
  * Names are relative paths with `/` between the parts, such as `plogs/0000/0000/log,1,5,…`. A name that is absolute, has an
  * empty part, `.`, `..`, a NUL or a backslash is refused with INVALID_NAME by every call that takes a name; so is one that
  * ends in `.temp` or `.part`, which is what unfinished files are called (`checkFileName` does all of this). Temporary
@@ -64,6 +69,11 @@ export interface BackupContainer {
    * Finished files whose name starts with `prefix`, in the byte order of their (UTF-8) names. `prefix` is a mere string:
    * `logs/a` finds `logs/a/1` and `logs/ab`. An empty container, or one that was never made, yields nothing. A file that is
    * finished or deleted while the listing runs may be in it or not.
+   *
+   * A listing may lag behind: a file that was finished within the last moments (some seconds, see LISTING_LAG) may be missing
+   * from it, and one that was deleted within them may still be in it, each file by itself. What is listed has the size that it
+   * has or had. Everything else is exact at once and for every process: `readFile` finds a finished file and no deleted one,
+   * an exclusive write fails for a name that is taken, `exists` is true as soon as `create` has resolved.
    */
   listFiles(prefix: string): AsyncIterable<ListedFile>;
   /** Fine if there is no such file. */

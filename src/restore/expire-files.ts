@@ -32,6 +32,8 @@ export interface ExpiringFiles {
   /** Notes of unfinished snapshots, before what they name. */
   readonly snapshotParts: readonly string[];
   readonly rangeFiles: readonly string[];
+  /** How many of these are at or above the end, and go because a snapshot goes that begins below it. */
+  readonly newerRangeFiles: number;
   /** After the range files: they still say, after a crash, which those were. */
   readonly sidecars: readonly string[];
   readonly sums: readonly string[];
@@ -69,6 +71,7 @@ export async function findExpiringFiles(
   for (const name of sidecars) await addNamed(named, container, name, MAX_SNAPSHOT_SUMS_BYTES, filesOfSidecar);
   await spareFilesThatStay(named, container, listing, end);
   return {
+    newerRangeFiles: named.size,
     // A file that reaches across the end stays, whole: with several tags there is hardly a version that none of them reaches across.
     logFiles: allLogFiles(listing)
       .filter((file) => file.end <= end)

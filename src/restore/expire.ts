@@ -9,6 +9,7 @@ import type { Version } from '../core/version.js';
 import { maxVersion, minVersion } from '../core/version.js';
 import { PROPERTY } from '../format/fdb/properties.js';
 import type { BackupContainer } from '../ports/backup-container.js';
+import { LISTING_LAG } from '../ports/backup-container.js';
 import { listCatalog } from './catalog.js';
 import { describeBackup } from './describe.js';
 import type { BackupDescription, SnapshotDescription } from './description.js';
@@ -33,6 +34,8 @@ export interface ExpireOptions {
   readonly concurrency?: number | undefined;
   /** Aborting leaves files below a mark that says so; the same call goes on. */
   readonly signal?: AbortSignal | undefined;
+  /** How long after a file was finished or deleted the container's listings may still be wrong about it, ms. Waited only when a snapshot goes that has rows of versions at or above the end. Default 10,000. */
+  readonly listingLag?: number | undefined;
   /** Between attempts at a call that failed for a passing reason. */
   readonly clock?: Clock | undefined;
   /** Called after each deletion. */
@@ -63,9 +66,11 @@ export interface ExpireResult {
  * mark that is damaged; the signal's reason; what the container throws. Whatever it throws, the same call may be made again.
  */
 export async function expireBackup(outer: BackupContainer, options: ExpireOptions): Promise<ExpireResult> {
-  const { force = false, dryRun = false, signal, clock = systemClock } = options;
+  const { force = false, dryRun = false, signal, clock = systemClock, listingLag = LISTING_LAG } = options;
   checkFlag('force', force);
   checkFlag('dryRun', dryRun);
+  if (!Number.isFinite(listingLag) || listingLag < 0)
+    throw new BackupError('INVALID_OPTION', `listingLag must be a number of ms >= 0, got ${String(listingLag)}`);
   const concurrency = checkConcurrency(options.concurrency);
   checkVersionOrTime(options.before, 'before');
   if (options.restorableAfter !== undefined) checkVersionOrTime(options.restorableAfter, 'restorableAfter');
@@ -88,10 +93,15 @@ export async function expireBackup(outer: BackupContainer, options: ExpireOption
   const end = maxVersion(minVersion(before ?? 0n, endOfContent(logFiles, listing.snapshots)), expired);
   const snapshot = end > expired ? chooseSnapshot(description, end, restorableAfter) : undefined;
   if (end > expired && snapshot === undefined && !force) throw refusal(description, end, restorableAfter);
-  const files = await findExpiringFiles(container, listing, end, signal);
+  let files = await findExpiringFiles(container, listing, end, signal);
   if (!dryRun && end > 0n) {
     await advanceMark(container, PROPERTY.unreliableEndVersion, end);
     await advanceLogCache(container, end);
+    if (files.newerRangeFiles > 0) {
+      // Another snapshot may have been made of them, before the mark, and not be listed yet.
+      await clock.sleep(listingLag, signal);
+      files = await findExpiringFiles(container, await listCatalog(container, signal), end, signal);
+    }
     await deleteInOrder(container, files, concurrency, options);
     await advanceMark(container, PROPERTY.expiredEndVersion, end);
   }

@@ -13,7 +13,7 @@ import type { VerifyContext } from './verify-context.js';
 import { logDecoder, scanFile } from './verify-data-file.js';
 import { inParallel } from './verify-in-parallel.js';
 import { parseAnyLogFile } from './verify-inventory.js';
-import { isDamage, isListed } from './verify-read.js';
+import { isDamage, isThere } from './verify-read.js';
 
 export async function verifyLogs(context: VerifyContext, unreliableEnd: Version): Promise<void> {
   const { logFiles } = context.inventory;
@@ -147,7 +147,7 @@ export async function reportMissingLogFiles(
     const begin = file.begin > unreliableEnd ? file.begin : unreliableEnd;
     const covered = begin >= file.end || tag?.covered.some((range) => range.begin <= begin && range.end >= file.end);
     if (covered === true) context.leftovers.push(sumsName);
-    else if (await isListed(context.options.container, sumsName))
+    else if (await isThere(context.options.container, sumsName))
       context.missing(name, `${name} is not there, and no other file holds its versions; its checksums are`);
   }
   for (const name of context.vanished) {

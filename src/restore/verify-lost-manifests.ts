@@ -3,13 +3,13 @@
 // A snapshot is made in this order: note of a half snapshot, range files, sidecar, manifest; then the notes go. So without a note and without a manifest a sidecar is what is left of a whole
 // snapshot, unless its files have gone as well, or those of the same half snapshot became another whole one.
 
-import { RANGE_FOLDER, parseRangeFileName, snapshotFileName } from '../format/fdb/names.js';
 import type { SnapshotFileDescriptor } from '../format/fdb/names.js';
+import { parseRangeFileName, snapshotFileName } from '../format/fdb/names.js';
 import { SNAPSHOT_PART_PREFIX, parseSnapshotPartName } from '../format/fdb/snapshot-part.js';
 import type { RangeFileSums } from '../format/fdb/snapshot-sums.js';
 import type { VerifyContext } from './verify-context.js';
 import { verifyProperties } from './verify-properties.js';
-import { isListed } from './verify-read.js';
+import { isThere } from './verify-read.js';
 import { ProblemCollector } from './verify-report.js';
 
 /** Name of the manifest that is lost; undefined: none is. `used`: range files that snapshots have. `files`: what the sidecar says. */
@@ -30,26 +30,23 @@ export async function lostManifest(
   }
   // It may have been completed since the manifests were listed, or an expiry may be at work, which sets its mark first.
   const manifest = snapshotFileName(descriptor);
-  if (await isListed(container, manifest)) return undefined;
+  if (await isThere(container, manifest)) return undefined;
   const { unreliableEnd } = await verifyProperties(container, new ProblemCollector());
   // A snapshot that an expiry has overtaken takes its manifest back; rows that are newer than it was when it was begun are still there.
   if (snapshotBegin < unreliableEnd) return undefined;
-  return (await areListed(context, files)) ? manifest : undefined;
+  return (await areThere(context, files)) ? manifest : undefined;
 }
 
 function beginOf(name: string): bigint | undefined {
   return parseRangeFileName(name)?.snapshotBegin;
 }
 
-/** Whether all of the files are there now: they lie in one folder. */
-async function areListed(context: VerifyContext, files: ReadonlyMap<string, unknown>): Promise<boolean> {
+/** Whether all of the files are there now. */
+async function areThere(context: VerifyContext, files: ReadonlyMap<string, unknown>): Promise<boolean> {
   const { container, signal } = context.options;
-  const [first = ''] = files.keys();
-  const folder = first.slice(0, first.indexOf('/', RANGE_FOLDER.length) + 1);
-  let found = 0;
-  for await (const { name } of container.listFiles(folder)) {
+  for (const name of files.keys()) {
     signal?.throwIfAborted();
-    if (files.has(name)) found++;
+    if (!(await isThere(container, name))) return false;
   }
-  return found === files.size;
+  return true;
 }

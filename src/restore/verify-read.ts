@@ -56,8 +56,14 @@ export function isDamage(error: unknown): error is BackupError {
   );
 }
 
-/** Whether there is a file of this name now. */
-export async function isListed(container: BackupContainer, name: string): Promise<boolean> {
-  for await (const file of container.listFiles(name)) if (file.name === name) return true;
-  return false;
+/** Whether there is a file of this name now: listings may lag, what is read is exact. */
+export async function isThere(container: BackupContainer, name: string): Promise<boolean> {
+  try {
+    await container.readFile(name, 0, 1);
+    return true;
+  } catch (error) {
+    if (BackupError.is(error, 'FILE_NOT_FOUND')) return false;
+    if (isDamage(error)) return true;
+    throw error;
+  }
 }

@@ -18,7 +18,7 @@ import { RangeRunDecoder, scanFile } from './verify-data-file.js';
 import { inParallel } from './verify-in-parallel.js';
 import { keyOfSnapshot } from './verify-inventory.js';
 import { lostManifest } from './verify-lost-manifests.js';
-import { isDamage, isListed } from './verify-read.js';
+import { isDamage, isThere } from './verify-read.js';
 
 /** Returns the range files that some snapshot has. */
 export async function verifySnapshots(context: VerifyContext, unreliableEnd: Version): Promise<Set<string>> {
@@ -79,7 +79,7 @@ async function verifySnapshot(context: VerifyContext, file: SnapshotFile, used: 
     const there = await verifyRangeFile(context, name, sidecar?.get(name), manifest?.keyRanges.get(name));
     if (!there) gone.push(name);
   });
-  if (gone.length > 0 && (await isListed(context.options.container, file.name)))
+  if (gone.length > 0 && (await isThere(context.options.container, file.name)))
     for (const name of gone) context.missing(name, `${file.name} names ${name}, which is not there any more`);
 }
 
@@ -143,7 +143,7 @@ function contradiction(context: VerifyContext, file: string, what: string): void
 async function presentFiles(context: VerifyContext, manifest: string, files: readonly string[]): Promise<string[]> {
   const { rangeFiles } = context.inventory;
   const missing = files.filter((name) => !rangeFiles.has(name));
-  if (missing.length > 0 && (await isListed(context.options.container, manifest))) {
+  if (missing.length > 0 && (await isThere(context.options.container, manifest))) {
     for (const name of missing) {
       if (parseRangeFileName(name) === undefined)
         contradiction(context, manifest, `names ${name}, which is no range file`);

@@ -1,10 +1,10 @@
 // A snapshot that is not complete: its entries in the container tell what it is one of, and which of its files are whole. It has no manifest, so nothing lists it as a snapshot.
 
+import { abortable } from '../core/abort.js';
 import { BackupError } from '../core/errors.js';
 import type { KeyRange } from '../core/key-range.js';
 import { equalRanges } from '../core/key-range.js';
 import type { Version } from '../core/version.js';
-import { RANGE_FOLDER, parseRangeFileName } from '../format/fdb/names.js';
 import { MAX_PROPERTY_BYTES, PROPERTY, parseNumberProperty } from '../format/fdb/properties.js';
 import {
   SNAPSHOT_PART_PREFIX,
@@ -16,6 +16,7 @@ import {
 import type { RangeFileSums } from '../format/fdb/snapshot-sums.js';
 import { MAX_SNAPSHOT_SUMS_BYTES, encodeSnapshotSums, parseSnapshotSums } from '../format/fdb/snapshot-sums.js';
 import type { BackupContainer } from '../ports/backup-container.js';
+import { retrying } from './backoff.js';
 import { disjointWithin } from './coverage.js';
 import type { ResolvedSnapshot } from './snapshot-options.js';
 import { type Access, deleteAll, listAll, readWhole, writeNew } from './small-files.js';
@@ -108,18 +109,22 @@ export async function findResumable(
  */
 export async function joinHalfSnapshot(
   { container, random }: Pick<ResolvedSnapshot, 'container' | 'random'>,
-  { id, snapshotBegin }: HalfSnapshot,
+  found: HalfSnapshot,
   access: Access,
 ): Promise<HalfSnapshot | undefined> {
+  const { id, snapshotBegin, startedAt } = found;
   const own = snapshotPartName({ snapshotBegin, id, uid: random.uid() });
   await writeNew(container, own, encodeSnapshotSums({ files: [] }), access);
-  const joined = (await readHalfSnapshots(container, access)).find((half) => half.id === id);
-  if (joined?.startedAt !== undefined) return joined;
+  const joined = (await readHalfSnapshots(container, access)).find((half) => half.id === id) ?? found;
+  // A listing may lag, and show an entry that is gone, or not show one that is there. What is read is exact.
+  const first = startedAt === undefined ? undefined : snapshotPartName({ snapshotBegin, id, startedAt });
+  if (first !== undefined && (await readWhole(container, first, MAX_SNAPSHOT_SUMS_BYTES, access)) !== undefined)
+    return { ...found, entries: [...new Set([first, ...found.entries, ...joined.entries, own])] };
   await deleteAll(container, [own], access);
   return undefined;
 }
 
-/** Whether other processes have entries in it than those with these names. */
+/** Whether other processes have entries in it than those with these names, as far as a listing shows them. */
 export async function isShared(
   container: BackupContainer,
   entries: readonly string[],
@@ -142,7 +147,7 @@ export async function expiredVersion(container: BackupContainer, access: Access)
   return version;
 }
 
-/** Its files that are recorded and still there, in key order; none above `version`, if that is what is asked for. */
+/** Its files that are recorded and still there, whole, in key order; none above `version`, if that is what is asked for. */
 export async function readStoredFiles(
   { container, version: wanted }: Pick<ResolvedSnapshot, 'container' | 'version'>,
   half: HalfSnapshot,
@@ -152,11 +157,12 @@ export async function readStoredFiles(
   for (const name of half.entries) {
     if (parseSnapshotPartName(name)?.uid !== undefined) recorded.push(...(await readPart(container, name, access)));
   }
-  const sizes = await sizesOfFiles(container, half.snapshotBegin, access);
-  const there = recorded.filter(
-    ({ name, size, version }) => sizes.get(name) === size && (wanted === undefined || version <= wanted),
+  const suitable = recorded.filter(({ version }) => wanted === undefined || version <= wanted);
+  const gone = new Set(await findGone(container, suitable, access));
+  return disjointWithin(
+    suitable.filter((file) => !gone.has(file)),
+    half.ranges ?? [],
   );
-  return disjointWithin(there, half.ranges ?? []);
 }
 
 async function readPart(container: BackupContainer, name: string, access: Access): Promise<readonly RangeFileSums[]> {
@@ -170,16 +176,37 @@ async function readPart(container: BackupContainer, name: string, access: Access
   }
 }
 
-/** By name, of the range files in the folder of the snapshot that was begun at this version. */
-export async function sizesOfFiles(
+/** Files that are asked for at a time. */
+const READS_AT_A_TIME = 16;
+
+/**
+ * Those that are not there in their size. Asks for the end of each file: a listing may show what is gone, and not show what is there.
+ */
+export async function findGone<T extends { readonly name: string; readonly size: number }>(
   container: BackupContainer,
-  snapshotBegin: Version,
+  files: readonly T[],
   access: Access,
-): Promise<Map<string, number>> {
-  const sizes = new Map<string, number>();
-  const folder = `${RANGE_FOLDER}snapshot.${snapshotBegin.toString().padStart(18, '0')}/`;
-  for (const { name, size } of await listAll(container, folder, access)) {
-    if (parseRangeFileName(name) !== undefined) sizes.set(name, size);
+): Promise<T[]> {
+  const gone: T[] = [];
+  for (let i = 0; i < files.length; i += READS_AT_A_TIME) {
+    const some = files.slice(i, i + READS_AT_A_TIME);
+    const there = await Promise.all(some.map((file) => isWhole(container, file, access)));
+    gone.push(...some.filter((_, index) => there[index] !== true));
   }
-  return sizes;
+  return gone;
+}
+
+async function isWhole(
+  container: BackupContainer,
+  { name, size }: { readonly name: string; readonly size: number },
+  { policy, signal }: Access,
+): Promise<boolean> {
+  const last = Math.max(0, size - 1);
+  try {
+    const bytes = await retrying(policy, signal, () => abortable(container.readFile(name, last, 2), signal));
+    return bytes.length === size - last;
+  } catch (error) {
+    if (BackupError.is(error, 'FILE_NOT_FOUND')) return false;
+    throw error;
+  }
 }

@@ -13,7 +13,7 @@ import type { RangeFileSums } from '../format/fdb/snapshot-sums.js';
 import { MAX_SNAPSHOT_SUMS_BYTES, encodeSnapshotSums, snapshotSumsName } from '../format/fdb/snapshot-sums.js';
 import type { BackupContainer } from '../ports/backup-container.js';
 import { assertCovered, byKey } from './coverage.js';
-import { type Access, deleteAll, listAll, readWhole, writeNew } from './small-files.js';
+import { type Access, deleteAll, readWhole, writeNew } from './small-files.js';
 
 /** The files of a snapshot that has all of them. */
 export class WholeSnapshot {
@@ -46,7 +46,7 @@ export class WholeSnapshot {
 
   /** Whether its manifest, or another one of its name, is in the container. */
   async isPublished(container: BackupContainer, access: Access): Promise<boolean> {
-    return (await listAll(container, this.name, access)).some(({ name }) => name === this.name);
+    return (await readWhole(container, this.name, MAX_MANIFEST_BYTES, access)) !== undefined;
   }
 
   /**

@@ -19,12 +19,12 @@ import type { HalfSnapshot } from './half-snapshot.js';
 import {
   beginHalfSnapshot,
   expiredVersion,
+  findGone,
   findResumable,
   isShared,
   joinHalfSnapshot,
   readHalfSnapshots,
   readStoredFiles,
-  sizesOfFiles,
 } from './half-snapshot.js';
 import { PartLog } from './part-log.js';
 import { WholeSnapshot } from './publish.js';
@@ -102,9 +102,12 @@ class SnapshotRun {
   async #halfSnapshots(): Promise<HalfSnapshot[]> {
     const { container } = this.#options;
     const halves = await readHalfSnapshots(container, this.#access);
-    const over = halves.filter(({ startedAt }) => startedAt === undefined);
-    for (const { entries } of over) await deleteAll(container, entries, this.#access);
-    return halves.filter((half) => !over.includes(half));
+    if (!halves.some(isOver)) return halves;
+    // Unless it is only that the listing lags, and does not show the first entry yet.
+    await this.#options.clock.sleep(this.#options.listingLag, this.#signal);
+    const settled = await readHalfSnapshots(container, this.#access);
+    for (const { entries } of settled.filter(isOver)) await deleteAll(container, entries, this.#access);
+    return settled.filter((half) => !isOver(half));
   }
 
   /** Finds one to go on with, and takes over its files. */
@@ -230,11 +233,13 @@ class SnapshotRun {
 
   /** Another process may have gone on with this snapshot meanwhile: then it has entries, or a manifest that names these files. The rest is left to whoever looks for orphans. */
   async #clearAway(superfluous: readonly string[], entries: readonly string[]): Promise<void> {
-    const { container } = this.#options;
-    if (superfluous.length === 0 || (await isShared(container, entries, this.#access))) return;
+    const { container, listingLag } = this.#options;
+    if (superfluous.length === 0) return;
     try {
-      const orphans = await findOrphans(container, this.#access, -Infinity);
+      const orphans = await findOrphans(container, this.#access, { keepSince: -Infinity, listingLag });
       const names = new Set(orphans.map(({ name }) => name));
+      // Nobody can have joined since its first entry has gone; by now a listing shows those who had.
+      if (await isShared(container, entries, this.#access)) return;
       await deleteAll(
         container,
         superfluous.filter((name) => names.has(name)),
@@ -247,10 +252,9 @@ class SnapshotRun {
   }
 
   /** Hours may have passed since a file was stored, and others clear away what they think is left over. */
-  async #checkThere({ files, snapshotBegin }: WholeSnapshot): Promise<void> {
+  async #checkThere({ files }: WholeSnapshot): Promise<void> {
     const { container } = this.#options;
-    const sizes = await sizesOfFiles(container, snapshotBegin, this.#access);
-    const gone = files.filter(({ name, size }) => sizes.get(name) !== size);
+    const gone = await findGone(container, files, this.#access);
     const [first] = gone;
     if (first === undefined) return;
     throw new BackupError(
@@ -272,6 +276,11 @@ class SnapshotRun {
       { container: container.url, version: whole.snapshotBegin, retryable: true },
     );
   }
+}
+
+/** It was completed or given up: its first entry goes first. */
+function isOver({ startedAt }: HalfSnapshot): boolean {
+  return startedAt === undefined;
 }
 
 /** The failures that are worth another try, in key order; the others go to `givenUp`. */

@@ -97,7 +97,10 @@ function inUse(container: BackupContainer, job: JobRecord, what: string): Backup
 /** The name of any file that a backup has left. */
 async function findDataFile(container: BackupContainer): Promise<string | undefined> {
   for (const folder of [LOG_FOLDER, UNPARTITIONED_LOG_FOLDER, RANGE_FOLDER, SNAPSHOT_FOLDER]) {
-    for await (const { name } of container.listFiles(folder)) return name;
+    for await (const { name } of container.listFiles(folder)) {
+      // A listing that lags may still have what was deleted a moment ago, when a container is used anew.
+      if ((await readIfThere(container, name, 1)) !== undefined) return name;
+    }
   }
   return undefined;
 }

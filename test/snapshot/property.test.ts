@@ -184,7 +184,7 @@ async function checkContainer(
   }
   const rangeFiles = await fileNames(container, 'kvranges/');
   expect([...named].filter((name) => !rangeFiles.includes(name))).toEqual([]);
-  const orphans = (await listOrphanRangeFiles(container)).map(({ name }) => name);
+  const orphans = (await listOrphanRangeFiles(container, { listingLag: 0 })).map(({ name }) => name);
   expect(orphans).toEqual(rangeFiles.filter((name) => !named.has(name)));
 }
 

@@ -70,14 +70,14 @@ describe('a snapshot that was cut off', () => {
 
   it('is not resumed when that is not wanted, and then stays until it is forgotten', async () => {
     const { source, container, base } = await cutOff();
-    const orphansBefore = await listOrphanRangeFiles(container);
+    const orphansBefore = await listOrphanRangeFiles(container, { listingLag: 0 });
     expect(orphansBefore).toEqual([]);
     const result = await takeSnapshot({ ...base, resume: false });
     expect(result).toMatchObject({ resumedFiles: 0, beginVersion: 12n });
     const halves = await listHalfSnapshots(container);
     expect(halves.length).toBe(1);
-    expect(await listOrphanRangeFiles(container)).toEqual([]);
-    await forgetHalfSnapshot(container, halves[0]!);
+    expect(await listOrphanRangeFiles(container, { listingLag: 0 })).toEqual([]);
+    await forgetHalfSnapshot(container, halves[0]!, { listingLag: 0 });
     await checkSnapshot(container, source, result);
     expect((await fileNames(container, 'kvranges/')).sort()).toEqual(result.files.map(({ name }) => name).sort());
   });
@@ -228,7 +228,7 @@ describe('a snapshot that was cut off', () => {
       expect((await fileNames(container, 'snapshots/')).length).toBe(before.length + 1);
       source.commit([set('b', String(deletions))]);
     }
-    expect(await listOrphanRangeFiles(container)).toEqual([]);
+    expect(await listOrphanRangeFiles(container, { listingLag: 0 })).toEqual([]);
   });
 
   it('is completed when only its manifest was missing, with the checksums that are there already', async () => {
@@ -254,12 +254,14 @@ describe('a snapshot that was cut off', () => {
     // A file that was whole when the process ended, and not recorded yet.
     const stray = `kvranges/snapshot.000000000000000011/0/range,11,${'ab'.repeat(16)},1048576`;
     await (await container.writeFile(stray)).finish();
-    expect(await listOrphanRangeFiles(container)).toEqual([]);
-    const given = await listOrphanRangeFiles(container, { keepSince: clock.wallTime() + 1 });
+    expect(await listOrphanRangeFiles(container, { listingLag: 0 })).toEqual([]);
+    const given = await listOrphanRangeFiles(container, { keepSince: clock.wallTime() + 1, listingLag: 0 });
     expect(given.length).toBeGreaterThanOrEqual(3);
     await takeSnapshot(base);
-    expect((await listOrphanRangeFiles(container)).map(({ name }) => name)).toContain(stray);
-    expect((await listOrphanRangeFiles(container)).length).toBe((await fileNames(container, 'kvranges/')).length - 4);
+    expect((await listOrphanRangeFiles(container, { listingLag: 0 })).map(({ name }) => name)).toContain(stray);
+    expect((await listOrphanRangeFiles(container, { listingLag: 0 })).length).toBe(
+      (await fileNames(container, 'kvranges/')).length - 4,
+    );
   });
 });
 
@@ -286,7 +288,8 @@ describe('two processes that take a snapshot of one container at once', () => {
       // The next one clears up, and is whole.
       source.commit([set('y', 'more')]);
       const last = await takeSnapshot({ ...base, resume: false });
-      for (const half of await listHalfSnapshots(container)) await forgetHalfSnapshot(container, half);
+      for (const half of await listHalfSnapshots(container))
+        await forgetHalfSnapshot(container, half, { listingLag: 0 });
       await checkSnapshot(container, source, last);
     }
   });
@@ -352,7 +355,7 @@ describe('two processes that take a snapshot of one container at once', () => {
     isFirstDone = true;
     const result = await second;
     expect(result).toMatchObject({ isNew: true, resumedFiles: 1 });
-    for (const half of await listHalfSnapshots(container)) await forgetHalfSnapshot(container, half);
+    for (const half of await listHalfSnapshots(container)) await forgetHalfSnapshot(container, half, { listingLag: 0 });
     await checkSnapshot(container, source, result);
   });
 });
