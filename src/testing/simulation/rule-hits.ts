@@ -11,7 +11,9 @@ import {
   progressKey,
 } from '../../job/keys.js';
 import type { RecoveryPlan } from '../../job/plan.js';
+import type { JobState } from '../../job/records.js';
 import { decodeProgress, decodeStarted, decodeVersion } from '../../job/records.js';
+import type { SnapshotRecord, SnapshotRun } from '../../job/snapshot-record.js';
 import { decodeSnapshotRecord } from '../../job/snapshot-record.js';
 import type { LogEpochInfo } from '../../ports/log-source.js';
 import type { SimCluster } from './cluster.js';
@@ -20,8 +22,42 @@ import type { SimProcess } from './process.js';
 
 type Values = ReadonlyMap<string, Uint8Array>;
 
-/** A name that begins with the rule. */
-export type RuleHit = `${'P' | 'S'}${string}`;
+/** Each name begins with its rule. */
+export type RuleHit =
+  | 'P01 tag claimed for the first time'
+  | 'P02 registered by the claim'
+  | 'P02 registered after the claim'
+  | 'P03 complete from above its start version'
+  | 'P03 submit resolves'
+  | 'P03 submit rejects: the job has ended'
+  | 'P04 save had been recorded by a lost try'
+  | 'P08 discontinued before it was started: aborted'
+  | 'P08 completed although a tag had nothing to save'
+  | 'P08 completed in a later epoch than its last version'
+  | 'P11 done recorded by the recruiter'
+  | 'P13 files overlap'
+  | "P18 clear split at the edges of a job's ranges"
+  | 'P18 file written while other jobs are active'
+  | 'P23 old epoch drained from its begin'
+  | 'P23 old epoch drained after what is saved'
+  | 'P23 old epoch drained after what noop discarded'
+  | 'P23 no worker for an old epoch: no active job'
+  | 'P23 no worker for an old epoch: every job starts later'
+  | 'P23 no worker for an old epoch: all is saved'
+  | 'P23 no worker for an old epoch: all is discarded'
+  | 'P24 worker of the current epoch replaced'
+  | 'P24 worker of an old epoch replaced'
+  | 'S1 first snapshot begun'
+  | 'S1 next snapshot begun'
+  | 'S1 begun because it was asked for'
+  | 'S1 asked for while another is under way'
+  | `S4 stopped: the job is ${Exclude<JobState, 'Submitted' | 'Running'>}`
+  | 'S6 failed'
+  | 'S6 failed again'
+  | 'S6 failed: no sign of life'
+  | 'S6 done after failures'
+  | "S7 another's, gone on with"
+  | 'S7 its own, gone on with';
 
 const OWNER_PREFIX = 'owner/';
 
@@ -107,36 +143,39 @@ function hasSplitClear(bytes: Uint8Array, blockSize: number): boolean {
 }
 
 function countSnapshots({ store, hits, jobs }: SimCluster): void {
-  const add = (name: RuleHit) => hits.add(name);
   store.onCommit(({ writes, before }) => {
     for (const [key, value] of writes) {
       if (!key.startsWith(SNAPSHOT_PREFIX) || value === undefined) continue;
       const old = before.get(key);
       const was = old === undefined ? {} : decodeSnapshotRecord(key, old);
       const is = decodeSnapshotRecord(key, value);
-      if (is.running !== undefined && is.running.leaseId !== was.running?.leaseId) {
-        if (was.running !== undefined)
-          add(was.running.by === is.running.by ? 'S7 its own, gone on with' : "S7 another's, gone on with");
-        else if (was.requested === true) add('S1 begun because it was asked for');
-        else if (was.last === undefined) add('S1 first snapshot begun');
-        else add('S1 next snapshot begun');
-      }
-      if (is.requested === true && was.running !== undefined) add('S1 asked for while another is under way');
-      const failure = is.failure;
-      if (failure !== undefined && failure.tries !== was.failure?.tries) {
-        add(failure.tries > 1 ? 'S6 failed again' : 'S6 failed');
-        if (failure.code === 'TIMEOUT') add('S6 failed: no sign of life');
-      }
-      if (was.failure !== undefined && failure === undefined) add('S6 done after failures');
-      if (
-        was.running !== undefined &&
-        is.running === undefined &&
-        is.last?.finishedAt === was.last?.finishedAt &&
-        failure?.tries === was.failure?.tries
-      )
-        add(`S4 stopped: the job is ${jobs.byUid(key.slice(SNAPSHOT_PREFIX.length))?.state ?? 'gone'}`);
+      const state = jobs.byUid(key.slice(SNAPSHOT_PREFIX.length))?.state;
+      for (const name of snapshotHits(was, is, state)) hits.add(name);
     }
   });
+}
+
+function snapshotHits(was: SnapshotRecord, is: SnapshotRecord, state: JobState | undefined): RuleHit[] {
+  const hits: RuleHit[] = [];
+  if (is.running !== undefined && is.running.leaseId !== was.running?.leaseId) hits.push(beginOf(was, is.running));
+  if (is.requested === true && was.running !== undefined) hits.push('S1 asked for while another is under way');
+  const { failure } = is;
+  const hasFailed = failure !== undefined && failure.tries !== was.failure?.tries;
+  if (hasFailed) hits.push(failure.tries > 1 ? 'S6 failed again' : 'S6 failed');
+  if (hasFailed && failure.code === 'TIMEOUT') hits.push('S6 failed: no sign of life');
+  if (was.failure !== undefined && failure === undefined) hits.push('S6 done after failures');
+  const hasEnded = was.running !== undefined && is.running === undefined;
+  const isDone = is.last?.finishedAt !== was.last?.finishedAt;
+  if (hasEnded && !isDone && !hasFailed && state !== undefined && state !== 'Submitted' && state !== 'Running')
+    hits.push(`S4 stopped: the job is ${state}`);
+  return hits;
+}
+
+function beginOf(was: SnapshotRecord, { by }: SnapshotRun): RuleHit {
+  if (was.running !== undefined)
+    return was.running.by === by ? 'S7 its own, gone on with' : "S7 another's, gone on with";
+  if (was.requested === true) return 'S1 begun because it was asked for';
+  return was.last === undefined ? 'S1 first snapshot begun' : 'S1 next snapshot begun';
 }
 
 /** P23: what the recovery plan says of old epochs, and why. */
@@ -151,8 +190,6 @@ export function countPlan({ hits, store }: SimCluster, epochs: readonly LogEpoch
       add('P23 old epoch drained after what is saved');
     else if (startVersion - 1n === noopVersion(values, backupEpoch, tag))
       add('P23 old epoch drained after what noop discarded');
-    // The store has moved on since.
-    else add('P23 old epoch drained');
   }
   if (plan.done.length === 0) return;
   const active = decodeStarted(STARTED_KEY, values.get(STARTED_KEY));

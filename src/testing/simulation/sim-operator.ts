@@ -8,6 +8,7 @@ import { jobKey } from '../../job/keys.js';
 import { BackupOperator } from '../../job/operator.js';
 import type { SimCluster } from './cluster.js';
 import { SimProcess } from './process.js';
+import type { RuleHit } from './rule-hits.js';
 import type { SimEvent } from './scheduler.js';
 import { describeError } from './trace.js';
 
@@ -98,6 +99,7 @@ export class SimOperator {
       try {
         const result = await operator.submit({ uid, url, ranges, startVersion, logOnly, firstVersion, ...interval });
         process.note(`job ${uid} is complete from ${result.completeFrom}`);
+        hits.add('P03 submit resolves' satisfies RuleHit);
         const recorded = this.#cluster.jobs.byUid(uid)?.completeFrom;
         verdict.expect(
           recorded === result.completeFrom,
@@ -112,6 +114,7 @@ export class SimOperator {
           !BackupError.is(error, 'JOB_FAILED')
         )
           throw error;
+        if (!BackupError.is(error, 'JOB_EXISTS')) hits.add('P03 submit rejects: the job has ended' satisfies RuleHit);
         verdict.expect(store.values.has(jobKey(uid)), 'submit rejects for a reason', () => describeError(error));
       }
       this.#waiting.delete(uid);
@@ -119,10 +122,13 @@ export class SimOperator {
   }
 
   #end(plan: SimJobPlan): void {
-    this.#cluster.hits.add(`operator: ${plan.end}`);
+    const { hits, jobs } = this.#cluster;
+    hits.add(`operator: ${plan.end}`);
     this.#act(`${plan.end} ${plan.uid}`, async (operator) => {
       try {
         await (plan.end === 'abort' ? operator.abort(plan.uid) : operator.discontinue(plan.uid));
+        if (plan.end === 'discontinue' && jobs.byUid(plan.uid)?.state === 'Aborted')
+          hits.add('P08 discontinued before it was started: aborted' satisfies RuleHit);
       } catch (error) {
         if (!isOver(error)) throw error;
       }
@@ -167,12 +173,17 @@ function isOver(error: unknown): boolean {
   return ['JOB_NOT_FOUND', 'JOB_ABORTED', 'JOB_FAILED'].some((code) => BackupError.is(error) && error.code === code);
 }
 
-/** Ranges of a job: none, some that overlap others' and themselves, one that holds nothing. */
+/** Ranges of a job: none, some that overlap others' and themselves, one that holds nothing, a comb whose gaps hardly a clear misses. */
 export function drawRanges(cluster: SimCluster): KeyRange[] {
   const { random } = cluster.world;
-  const key = () => utf8(`k${String(random.int(0, 24)).padStart(2, '0')}`);
+  const keyOf = (index: number) => utf8(`k${String(index).padStart(2, '0')}`);
+  const key = () => keyOf(random.int(0, 24));
   if (random.chance(0.4)) return [];
   if (random.chance(0.05)) return [{ begin: utf8('x'), end: utf8('y') }];
+  if (random.chance(0.15)) {
+    const first = random.int(0, 6);
+    return [0, 3, 6, 9].map((at) => ({ begin: keyOf(first + at), end: keyOf(first + at + 2) }));
+  }
   const ranges: KeyRange[] = [];
   for (let i = random.int(1, 3); i > 0; i--) {
     const [begin, end] = [key(), key()].sort((a, b) => Buffer.compare(a, b)) as [Uint8Array, Uint8Array];
