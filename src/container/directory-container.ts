@@ -52,7 +52,7 @@ export class DirectoryContainer implements BackupContainer {
   /** @param location a path, or a URL `file:///abs/path` */
   constructor(location: string | URL, options: DirectoryContainerOptions = {}) {
     this.path = pathOf(location);
-    this.url = pathToFileURL(this.path).href;
+    this.url = urlOf(this.path);
     this.#fsync = options.fsync ?? true;
     if (typeof this.#fsync !== 'boolean') {
       throw new BackupError('INVALID_OPTION', `fsync must be true or false, got ${String(this.#fsync)}`);
@@ -174,16 +174,33 @@ export class DirectoryContainer implements BackupContainer {
 
 function pathOf(location: string | URL): string {
   const text = String(location);
-  if (text === '')
-    throw new BackupError('INVALID_OPTION', 'location must be a path or a file: URL, got an empty string');
-  if (!/^[a-z][a-z0-9+.-]+:/i.test(text)) return resolve(text);
+  if (text === '') throw noLocation(text);
+  if (!/^[a-z][a-z0-9+.-]+:/i.test(text)) return checkPath(resolve(text));
+  let path: string;
   try {
-    return resolve(fileURLToPath(text));
+    path = resolve(fileURLToPath(text));
   } catch (error) {
-    throw new BackupError('INVALID_OPTION', `location must be a path or a URL file:///abs/path, got ${text}`, {
-      cause: error,
-    });
+    throw noLocation(text, error);
   }
+  return checkPath(path);
+}
+
+/** What the system takes for no path at all, or for another one. */
+function checkPath(path: string): string {
+  if (path.includes('\0') || /\p{Surrogate}/u.test(path)) throw noLocation(path);
+  return path;
+}
+
+function noLocation(text: string, cause?: unknown): BackupError {
+  const message = `location must be a path or a URL file:///abs/path, got ${JSON.stringify(text)}`;
+  return new BackupError('INVALID_OPTION', message, { cause });
+}
+
+/** Leads back to the path: Node 20 drops spaces and control characters at a path's end, and the folder would be another one for whoever opens the URL. */
+function urlOf(path: string): string {
+  const url = pathToFileURL(path).href;
+  if (fileURLToPath(url) === path) return url;
+  return `file://${path.split('/').map(encodeURIComponent).join('/')}`;
 }
 
 /** Fills the buffer as far as the file goes: the system may answer with less than was asked for. */

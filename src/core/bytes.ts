@@ -44,14 +44,17 @@ export function utf8(text: string): Uint8Array {
   return encoder.encode(text);
 }
 
-/** Printable ASCII as it is, every other byte as \xNN: how keys appear in error messages. */
+/** Bytes of a key that a message shows; a key in a damaged file may have any length. */
+const MAX_PRINTED = 256;
+
+/** Printable ASCII as it is, every other byte as \xNN: how keys appear in error messages. Of a long key only the first bytes. */
 export function printableBytes(bytes: Uint8Array): string {
   let text = '';
-  for (const byte of bytes) {
+  for (const byte of bytes.subarray(0, MAX_PRINTED)) {
     text +=
       byte >= 0x20 && byte < 0x7f && byte !== 0x5c
         ? String.fromCharCode(byte)
         : `\\x${byte.toString(16).padStart(2, '0')}`;
   }
-  return text;
+  return bytes.length <= MAX_PRINTED ? text : `${text}… (${bytes.length} bytes)`;
 }

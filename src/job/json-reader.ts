@@ -1,8 +1,9 @@
 // Strict reading of the store's JSON: whatever is not as it was written is STORE_CORRUPT, with the key and the field.
 
-import { utf8 } from '../core/bytes.js';
+import { fromHex, utf8 } from '../core/bytes.js';
 import { BackupError } from '../core/errors.js';
 import type { Version } from '../core/version.js';
+import { MAX_VERSION } from '../core/version.js';
 
 const decoder = new TextDecoder('utf-8', { fatal: true });
 
@@ -46,6 +47,13 @@ export class JsonReader {
     return value;
   }
 
+  /** Bytes, as hex digits. */
+  bytes(name: string | number): Uint8Array {
+    const value = this.text(name);
+    if (value.length % 2 !== 0 || !/^[0-9a-f]*$/.test(value)) throw this.#corrupt(name, value);
+    return fromHex(value);
+  }
+
   flag(name: string): boolean {
     const value = this.#value[name];
     if (typeof value !== 'boolean') throw this.#corrupt(name, value);
@@ -69,8 +77,9 @@ export class JsonReader {
 
   version(name: string): Version {
     const value = this.#value[name];
-    if (typeof value !== 'string' || !/^\d{1,19}$/.test(value)) throw this.#corrupt(name, value);
-    return BigInt(value);
+    const version = typeof value === 'string' && /^\d{1,19}$/.test(value) ? BigInt(value) : undefined;
+    if (version === undefined || version > MAX_VERSION) throw this.#corrupt(name, value);
+    return version;
   }
 
   /** May be -1: the version before a log that begins at version 0. */
@@ -107,7 +116,18 @@ export class JsonReader {
   #corrupt(name: string | number, value: unknown): BackupError {
     return new BackupError(
       'STORE_CORRUPT',
-      `progress store: "${this.#path}${name}" in the value of "${this.#key}" must not be ${JSON.stringify(value)}; restore the store or start a new one`,
+      `progress store: "${this.#path}${name}" in the value of "${this.#key}" must not be ${shown(value)}; restore the store or start a new one`,
     );
   }
+}
+
+const MAX_SHOWN = 100;
+
+/** For a message: short, whatever stands there; a list in lists by the thousand cannot even be written down by JSON.stringify. */
+function shown(value: unknown): string {
+  if (typeof value === 'string') {
+    return value.length <= MAX_SHOWN ? JSON.stringify(value) : `${JSON.stringify(value.slice(0, MAX_SHOWN))}…`;
+  }
+  if (typeof value !== 'object' || value === null) return String(value);
+  return Array.isArray(value) ? 'a list' : 'an object';
 }

@@ -1,6 +1,6 @@
 // The values in the progress store: what each record says, and its JSON form (versions as decimal text, keys as hex).
 
-import { fromHex, toHex } from '../core/bytes.js';
+import { toHex } from '../core/bytes.js';
 import type { BackupErrorCode } from '../core/errors.js';
 import type { KeyRange } from '../core/key-range.js';
 import type { LogEpoch, Version } from '../core/version.js';
@@ -102,7 +102,7 @@ export function decodeJob(key: string, value: Uint8Array): JobRecord {
     submission: json.text('submission'),
     state: json.oneOf('state', JOB_STATES),
     url: json.text('url'),
-    ranges: json.list('ranges').map((pair) => ({ begin: fromHex(pair.text(0)), end: fromHex(pair.text(1)) })),
+    ranges: json.list('ranges').map((pair) => ({ begin: pair.bytes(0), end: pair.bytes(1) })),
     logOnly: json.flag('logOnly'),
     snapshotInterval: json.optionalCount('snapshotInterval'),
     firstVersion: json.version('firstVersion'),

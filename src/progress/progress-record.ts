@@ -47,10 +47,10 @@ export function encodeCommit(record: CommitRecord): string {
 export function decodeCommit(text: string, file: string): CommitRecord {
   const json = unseal(text, file);
   const { number, client, attempt, next } = json;
-  if (typeof number !== 'number' || typeof client !== 'string' || typeof attempt !== 'number') {
+  if (!isCount(number) || typeof client !== 'string' || !isCount(attempt)) {
     throw corrupt(file, 'a commit without its number, client or attempt');
   }
-  if (next !== null && typeof next !== 'string') throw corrupt(file, 'a commit whose next folder is no name');
+  if (next !== null && !isFolderName(next)) throw corrupt(file, 'a commit whose next folder is no name');
   return { number, client, attempt, writes: decodeEntries(json['writes'], file), next: next ?? undefined };
 }
 
@@ -65,12 +65,11 @@ export function encodeState(record: StateRecord): string {
 export function decodeState(text: string, file: string): StateRecord {
   const json = unseal(text, file);
   const { number } = json;
-  if (typeof number !== 'number') throw corrupt(file, 'a state without its number');
+  if (!isCount(number)) throw corrupt(file, 'a state without its number');
   const lastCommits = new Map<string, number>();
   for (const pair of asArray(json['lastCommits'], file)) {
     const [client, attempt] = asArray(pair, file);
-    if (typeof client !== 'string' || typeof attempt !== 'number')
-      throw corrupt(file, 'a bad entry among the last commits');
+    if (typeof client !== 'string' || !isCount(attempt)) throw corrupt(file, 'a bad entry among the last commits');
     lastCommits.set(client, attempt);
   }
   return { number, state: ProgressState.empty.with(decodeEntries(json['entries'], file)), lastCommits };
@@ -82,7 +81,7 @@ export function encodeGenesis(record: GenesisRecord): string {
 
 export function decodeGenesis(text: string, file: string): GenesisRecord {
   const { next } = unseal(text, file);
-  if (typeof next !== 'string') throw corrupt(file, 'no first folder');
+  if (!isFolderName(next)) throw corrupt(file, 'no first folder');
   return { next };
 }
 
@@ -120,6 +119,15 @@ function decodeEntries(json: unknown, file: string): Map<string, Uint8Array | un
     entries.set(key, bytes);
   }
   return entries;
+}
+
+function isCount(json: unknown): json is number {
+  return typeof json === 'number' && Number.isSafeInteger(json) && json >= 0;
+}
+
+/** `<number>-<uid>`: it becomes part of a path. */
+function isFolderName(json: unknown): json is string {
+  return typeof json === 'string' && /^[0-9]{1,15}-[0-9a-f]{1,64}$/.test(json);
 }
 
 function asArray(json: unknown, file: string): readonly unknown[] {

@@ -7,7 +7,7 @@ import { compareBytes } from '../core/bytes.js';
 import { BackupError } from '../core/errors.js';
 import { MutationType } from '../core/mutation.js';
 import type { Version } from '../core/version.js';
-import { maxVersion } from '../core/version.js';
+import { MAX_VERSION, maxVersion } from '../core/version.js';
 import type { KeyRewriter } from './key-rewriter.js';
 import type { KeyVersions } from './key-versions.js';
 import type { MergedBatch } from './merged-batch.js';
@@ -54,7 +54,9 @@ export function formatCursor(part: PartOfVersion): string {
 /** undefined for anything but what formatCursor writes. */
 export function parseCursor(cursor: string): PartOfVersion | undefined {
   const match = /^([0-9]{1,19}):([0-9]{1,15})$/.exec(cursor);
-  return match === null ? undefined : { version: BigInt(match[1] as string), records: Number(match[2]) };
+  if (match === null) return undefined;
+  const version = BigInt(match[1] as string);
+  return version > MAX_VERSION ? undefined : { version, records: Number(match[2]) };
 }
 
 /** A shard, and how it stands to the record that is looked at. */

@@ -20,7 +20,7 @@ describe('a record of the store', () => {
     const lease = encodeLease({ id: 'ab'.repeat(16), ttl: 5, endsAt: 7, value: Uint8Array.of(1) });
     const writes = [['lease/a', Buffer.from(lease).toString('base64')]];
     expect(decodeCommit(sealed({ ...commit, writes }), 'f').writes.get('lease/a')).toEqual(lease);
-    expect(decodeGenesis(sealed({ next: 'log-0' }), 'f')).toEqual({ next: 'log-0' });
+    expect(decodeGenesis(sealed({ next: '1-ab' }), 'f')).toEqual({ next: '1-ab' });
   });
 
   it.each([
@@ -28,6 +28,8 @@ describe('a record of the store', () => {
     ['a commit without a client', () => decodeCommit(sealed({ ...commit, client: 1 }), 'f')],
     ['a commit without an attempt', () => decodeCommit(sealed({ ...commit, attempt: null }), 'f')],
     ['a commit with a folder that is no name', () => decodeCommit(sealed({ ...commit, next: 5 }), 'f')],
+    ['a commit with a folder elsewhere', () => decodeCommit(sealed({ ...commit, next: '1-ab/../../x' }), 'f')],
+    ['a commit with half a number', () => decodeCommit(sealed({ ...commit, number: 0.5 }), 'f')],
     ['a commit without writes', () => decodeCommit(sealed({ ...commit, writes: {} }), 'f')],
     ['a write that is no pair', () => decodeCommit(sealed({ ...commit, writes: ['key'] }), 'f')],
     ['a write without a key', () => decodeCommit(sealed({ ...commit, writes: [[1, null]] }), 'f')],

@@ -90,7 +90,7 @@ function versionFolder(begin: Version): string {
 export function logFileName(descriptor: LogFileDescriptor): string {
   const { begin, end, uid, tag, totalTags, blockSize } = descriptor;
   checkCommon(begin, end, uid, blockSize);
-  checkPart(Number.isInteger(totalTags) && totalTags >= 1, 'number of tags', totalTags);
+  checkPart(Number.isSafeInteger(totalTags) && totalTags >= 1, 'number of tags', totalTags);
   checkPart(Number.isInteger(tag) && tag >= 0 && tag < totalTags, 'tag', tag);
   return `${LOG_FOLDER}${versionFolder(begin)}/log,${begin},${end},${uid},${tag}-of-${totalTags},${blockSize}`;
 }
@@ -99,7 +99,7 @@ export function logFileName(descriptor: LogFileDescriptor): string {
 export function rangeFileName(descriptor: RangeFileDescriptor): string {
   const { snapshotBegin, folder, version, uid, blockSize } = descriptor;
   checkPart(snapshotBegin >= 0n && snapshotBegin <= MAX_VERSION, 'snapshot begin version', snapshotBegin);
-  checkPart(Number.isInteger(folder) && folder >= 0, 'folder', folder);
+  checkPart(Number.isSafeInteger(folder) && folder >= 0, 'folder', folder);
   checkCommon(version, version + 1n, uid, blockSize);
   const begin = snapshotBegin.toString().padStart(18, '0');
   return `${RANGE_FOLDER}snapshot.${begin}/${folder}/range,${version},${uid},${blockSize}`;
@@ -127,7 +127,7 @@ export function splitAtFolder(begin: Version, end: Version): Version[] {
 
 const ZERO = 0x30;
 const COMMA = 0x2c;
-const SAFE_DIGITS = 15; // any number of so many digits is exact as a float64
+const SAFE_DIGITS = 16; // of 2^53: as long as a number has no more, rounding never brings one from above it below
 
 /** A place in a name; every method moves it behind what it has read. */
 class Cursor {
@@ -149,7 +149,7 @@ class Cursor {
     return true;
   }
 
-  /** A plain decimal integer below 10^15; -1 when there is none. */
+  /** A plain decimal integer below 2^53; -1 when there is none. */
   integer(): number {
     const text = this.#text;
     const begin = this.#at;
@@ -160,7 +160,7 @@ class Cursor {
     }
     this.#at = at;
     const digits = at - begin;
-    return digits === 0 || digits > SAFE_DIGITS ? -1 : value;
+    return digits === 0 || digits > SAFE_DIGITS || value > Number.MAX_SAFE_INTEGER ? -1 : value;
   }
 
   /** Moves behind this character if it is next. */

@@ -78,13 +78,13 @@ export function parseSnapshotManifest(bytes: Uint8Array, file: string): Snapshot
   const fields = parseJson(bytes, refuse);
   const version = (name: string): Version => {
     const value = fields[name];
+    if (typeof value !== 'number') return refuse(`has no valid ${name}`);
     // JSON.parse rounds integers above 2^53; those are read from the text instead.
-    const exact = typeof value === 'number' && Number.isSafeInteger(value) ? BigInt(value) : exactInteger(bytes, name);
+    const exact = Number.isSafeInteger(value) ? BigInt(value) : exactInteger(bytes, name);
     return exact !== undefined && exact >= 0n && exact <= MAX_VERSION ? exact : refuse(`has no valid ${name}`);
   };
   const { files, totalBytes } = fields;
-  if (!Array.isArray(files) || !files.every((name): name is string => typeof name === 'string'))
-    return refuse('has no list of files');
+  if (!Array.isArray(files) || !files.every(isByteText)) return refuse('has no list of files');
   if (typeof totalBytes !== 'number' || !Number.isSafeInteger(totalBytes) || totalBytes < 0)
     return refuse('has no valid totalBytes');
   const beginVersion = version('beginVersion');
@@ -110,26 +110,32 @@ function parseKeyRanges(value: unknown, refuse: (what: string) => never): Map<st
   for (const [name, range] of Object.entries(value)) {
     const begin = isObject(range) ? keyBytes(range['beginKey']) : undefined;
     const end = isObject(range) ? keyBytes(range['endKey']) : undefined;
-    if (begin === undefined || end === undefined) return refuse(`has no valid key range for ${name}`);
+    if (begin === undefined || end === undefined || !isByteText(name))
+      return refuse(`has no valid key range for ${JSON.stringify(name.slice(0, 200))}`);
     ranges.set(name, { begin, end });
   }
   return ranges;
 }
 
+/** One character per byte, as keys and names are written. */
+function isByteText(value: unknown): value is string {
+  if (typeof value !== 'string') return false;
+  for (let i = 0; i < value.length; i++) if (value.charCodeAt(i) > 0xff) return false;
+  return true;
+}
+
 function keyBytes(value: unknown): Uint8Array | undefined {
-  if (typeof value !== 'string') return undefined;
+  if (!isByteText(value)) return undefined;
   const bytes = new Uint8Array(value.length);
-  for (let i = 0; i < value.length; i++) {
-    const code = value.charCodeAt(i);
-    if (code > 0xff) return undefined;
-    bytes[i] = code;
-  }
+  for (let i = 0; i < value.length; i++) bytes[i] = value.charCodeAt(i);
   return bytes;
 }
 
+/** undefined where the text has several, as a member that is doubled or that stands deeper as well: which one JSON.parse has rounded cannot be told. */
 function exactInteger(bytes: Uint8Array, name: string): bigint | undefined {
-  const digits = new RegExp(`"${name}"\\s*:\\s*([0-9]{1,19})\\s*[,}]`).exec(latin1(bytes))?.[1];
-  return digits === undefined ? undefined : BigInt(digits);
+  const found = [...latin1(bytes).matchAll(new RegExp(`"${name}"\\s*:\\s*([^\\s,}]*)`, 'g'))];
+  const digits = found.length === 1 ? (found[0]?.[1] ?? '') : '';
+  return /^[0-9]{1,19}$/.test(digits) ? BigInt(digits) : undefined;
 }
 
 function latin1(bytes: Uint8Array): string {

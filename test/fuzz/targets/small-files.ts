@@ -33,10 +33,19 @@ interface Codec<T> {
   readonly encode: (value: T) => Uint8Array;
   readonly repair?: (input: Uint8Array) => Uint8Array;
   readonly dictionary?: readonly string[];
+  /** What two values have in common that mean the same. */
+  readonly normal?: (value: T) => unknown;
   readonly also?: (value: T, bytes: Uint8Array) => void;
 }
 
-function codecTarget<T>({ decode, encode, also, dictionary = [], ...codec }: Codec<T>): FuzzTarget {
+function codecTarget<T>({
+  decode,
+  encode,
+  also,
+  normal = (value) => value,
+  dictionary = [],
+  ...codec
+}: Codec<T>): FuzzTarget {
   return {
     maxBytes: 2048,
     takesHuge: true,
@@ -48,7 +57,7 @@ function codecTarget<T>({ decode, encode, also, dictionary = [], ...codec }: Cod
     run(input): Verdict {
       const value = decode(input);
       const bytes = encode(value);
-      mustEqual(decode(bytes), value, 'decoded again');
+      mustEqual(normal(decode(bytes)), normal(value), 'decoded again');
       also?.(value, input);
       return 'accepted';
     },
@@ -88,6 +97,8 @@ const manifest = codecTarget({
   seeds: (random) => Array.from({ length: 12 }, (_, i) => manifestSeed(random, i % 2 === 0)),
   decode: (bytes) => parseSnapshotManifest(bytes, 'snapshots/snapshot'),
   encode: encodeSnapshotManifest,
+  // Names of ranges are written in order, and read in any.
+  normal: (value) => ({ ...value, keyRanges: [...value.keyRanges].sort(([a], [b]) => (a < b ? -1 : 1)) }),
   dictionary: [
     '"beginVersion":',
     '"endVersion":',
@@ -100,10 +111,7 @@ const manifest = codecTarget({
   also({ beginVersion, endVersion, files, keyRanges }, bytes) {
     must(beginVersion >= 0n && endVersion >= beginVersion && endVersion < 1n << 63n, 'versions');
     for (const name of [...files, ...keyRanges.keys()]) {
-      must(
-        [...name].every((letter) => letter.charCodeAt(0) <= 0xff),
-        'a name that is no bytes',
-      );
+      must(Buffer.from(name, 'latin1').toString('latin1') === name, 'a name that is no bytes');
     }
     // The slow way to exact versions: the parser's own numbers, and every number that the text holds.
     const numbers = new Set((latin1(bytes).match(/-?[0-9]+/g) ?? []).map((digits) => BigInt(digits)));

@@ -1,6 +1,7 @@
 // What a progress store holds: the records of jobs, their keys, and the files of a FileProgressStore.
 
 import { createHash } from 'node:crypto';
+import { toHex } from '../../../src/core/bytes.js';
 import { jobKey } from '../../../src/job/keys.js';
 import * as records from '../../../src/job/records.js';
 import * as snapshots from '../../../src/job/snapshot-record.js';
@@ -25,7 +26,16 @@ const KEY = 'job/x';
 
 /** By the first byte of an input: decodes, encodes, decodes again. */
 const RECORDS: readonly ((bytes: Uint8Array) => unknown)[] = [
-  again(records.decodeJob, records.encodeJob),
+  (bytes) => {
+    const job = again(records.decodeJob, records.encodeJob)(bytes);
+    const { ranges } = JSON.parse(Buffer.from(bytes).toString()) as { ranges: unknown };
+    mustEqual(
+      job.ranges.map(({ begin, end }) => ({ 0: toHex(begin), 1: toHex(end) })),
+      (ranges as string[][]).map((pair) => ({ 0: pair[0], 1: pair[1] })),
+      'ranges',
+    );
+    return job;
+  },
   again(records.decodeStarted, records.encodeStarted),
   again(records.decodeProgress, records.encodeProgress),
   again(records.decodeEpoch, records.encodeEpoch),
