@@ -2,6 +2,8 @@
 
 import { BackupError } from '../core/errors.js';
 import { checkVersion } from '../core/check-version.js';
+import type { Version } from '../core/version.js';
+import { logRouterTag } from '../core/version.js';
 import type { LogEpochInfo } from '../ports/log-source.js';
 import type { ProgressStore, ProgressTransaction } from '../ports/progress-store.js';
 import type { RecoveryPlan } from './plan.js';
@@ -54,16 +56,40 @@ export async function planFromStore(
     const current = epochs.at(-1);
     const newest = await store.readEpoch(tx);
     if (current !== undefined && newest?.epoch !== current.epoch) throw notCurrent(current, newest);
+    const jobs = await store.readStarted(tx);
+    const progress = await store.readAllProgress(tx);
+    for (const record of progress) checkNotRolledBack(record, epochs, jobs);
     const plan = planRecovery({
       epochs,
-      jobs: await store.readStarted(tx),
-      progress: await store.readAllProgress(tx),
+      jobs,
+      progress,
       noop: await store.readAllNoop(tx),
       done: await store.readAllDone(tx),
     });
     for (const place of plan.done) store.writeDone(tx, place);
     return plan;
   });
+}
+
+/**
+ * P14: no epoch's log calls anything committed that lies above its end. One that did has had void versions stored as committed, and the worker of the next epoch would begin above them: what
+ * was committed there instead would be missing without a word. The way out is that of a gap: abort the jobs that have them.
+ */
+function checkNotRolledBack(
+  { epoch, tag, savedVersion }: TagOfEpoch & { readonly savedVersion: Version },
+  epochs: readonly LogEpochInfo[],
+  jobs: readonly { readonly uid: string; readonly startVersion: Version }[],
+): void {
+  const next = epochs.find((other) => other.epoch > epoch);
+  if (next === undefined || savedVersion < next.begin) return;
+  const job = jobs.find(({ startVersion }) => startVersion <= savedVersion);
+  if (job === undefined) return;
+  throw new BackupError(
+    'ADAPTER_CONTRACT',
+    `LogSource broke its contract: versions ${next.begin} to ${savedVersion} of epoch ${epoch}, tag ${tag}, were stored as committed, and the epoch ended below them: what is stored of them is void. ` +
+      `Abort job ${job.uid} and every other that was active then, and submit new ones`,
+    { epoch, tag: logRouterTag(tag), jobUid: job.uid, versions: { begin: next.begin, end: savedVersion + 1n } },
+  );
 }
 
 function notCurrent(current: LogEpochInfo, newest: EpochRecord | undefined): BackupError {
