@@ -13,6 +13,7 @@ import { MAX_SNAPSHOT_SUMS_BYTES, parseSnapshotSums, parseSnapshotSumsName } fro
 import type { SnapshotFile } from './catalog.js';
 import { readSmallFile } from './catalog.js';
 import { SumsReader } from './log-sums.js';
+import { inKeyOrder } from './snapshot-files.js';
 import type { VerifyContext } from './verify-context.js';
 import { RangeRunDecoder, scanFile } from './verify-data-file.js';
 import { inParallel } from './verify-in-parallel.js';
@@ -169,6 +170,7 @@ function compareWithFiles(
   }
   if (begin !== undefined && (begin < beginVersion || (end as Version) > endVersion))
     contradiction(context, name, `names files of versions ${begin} to ${end}, outside of its own`);
+  checkKeys(context, name, manifest);
   if (
     present.length < manifest.files.length ||
     context.inventory.sidecars.has(keyOfSnapshot({ beginVersion, endVersion, totalBytes: manifest.totalBytes }))
@@ -184,6 +186,21 @@ function compareWithFiles(
   }
 }
 
+/** No key may be in two files: a restore refuses such a manifest, since it would not know which of them counts. */
+function checkKeys(context: VerifyContext, name: string, { files, keyRanges }: SnapshotManifest): void {
+  if (new Set(files).size < files.length) return contradiction(context, name, 'names a file twice');
+  const known = files.flatMap((file) => {
+    const range = keyRanges.get(file);
+    return range === undefined ? [] : [{ name: file, range }];
+  });
+  try {
+    inKeyOrder(name, known);
+  } catch (error) {
+    if (!isDamage(error)) throw error;
+    contradiction(context, name, `cannot be restored: ${error.message}`);
+  }
+}
+
 function compareWithSidecar(
   context: VerifyContext,
   { name }: SnapshotFile,
@@ -191,7 +208,6 @@ function compareWithSidecar(
   sidecar: ReadonlyMap<string, RangeFileSums>,
 ): void {
   const files = new Set(manifest.files);
-  if (files.size !== manifest.files.length) contradiction(context, name, 'names a file twice');
   const unknown = manifest.files.find((file) => !sidecar.has(file));
   if (unknown !== undefined) contradiction(context, name, `names ${unknown}, which was not part of the snapshot`);
   for (const [file, { range }] of sidecar) {
