@@ -50,12 +50,14 @@ const workers: readonly PlantedBug[] = [
     breaks: 'P14',
     rules: { worker: { cut: ({ pulledEnd }) => pulledEnd - 1n } },
     foundBy: ['nothing above the committed version (P14)', FITS, CONTENT],
+    from: 2,
   },
   {
     name: 'drop the queue on displacement',
     breaks: 'invariant 7',
     rules: { worker: { keepsQueueOnDisplacement: false } },
     foundBy: [CONTENT],
+    from: 4,
   },
   {
     name: 'forget the true-up',
@@ -68,12 +70,19 @@ const workers: readonly PlantedBug[] = [
       'firstVersion lies above what is recorded as discarded (P2, P6)',
     ],
   },
-  { name: 'accept any popped gap', breaks: 'P7', rules: { worker: { acceptGap: () => true } }, foundBy: [CONTENT] },
+  {
+    name: 'accept any popped gap',
+    breaks: 'P7',
+    rules: { worker: { acceptGap: () => true } },
+    foundBy: [CONTENT],
+    from: 57,
+  },
   {
     name: 'no claim check',
     breaks: 'P1',
     rules: { worker: { checksClaim: false } },
     foundBy: ['firstVersion is fixed once (P2)', 'saved version never goes back (P4)'],
+    from: 2,
   },
   {
     name: 'fix a first version while a NOOP is in flight',
@@ -90,6 +99,7 @@ const workers: readonly PlantedBug[] = [
     breaks: 'P9, scenario 8',
     rules: { worker: { remembersLeavers: false } },
     foundBy: ['firstVersion is fixed once (P2)'],
+    from: 74,
   },
   {
     name: 'leave a file whole across folders',
@@ -101,7 +111,11 @@ const workers: readonly PlantedBug[] = [
     name: 'release the lock twice',
     breaks: 'invariant 6',
     rules: { worker: { makeLock: (permits, options) => new TwiceReleasedLock(permits, options) } },
-    foundBy: ['memory within the lock'],
+    foundBy: [
+      'permits are held for what is queued',
+      'the lock gives out no more than it has',
+      'memory within the lock',
+    ],
   },
 ];
 

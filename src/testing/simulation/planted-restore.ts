@@ -10,11 +10,10 @@ import { parseLogName } from './read-log-file.js';
 
 /** A checkpoint is stored with the apply after its own: who goes on from it applies something twice. */
 export function checkpointOneLate(target: RestoreTarget): RestoreTarget {
-  const { shard } = target;
   return {
     ...lateShard(target),
     isEmpty: (range) => target.isEmpty(range),
-    ...(shard === undefined ? {} : { shard: (name: string) => lateShard(shard.call(target, name)) }),
+    ...(target.shard === undefined ? {} : { shard: (name: string) => lateShard(target.shard?.(name) ?? target) }),
   };
 }
 

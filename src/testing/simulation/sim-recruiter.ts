@@ -14,7 +14,7 @@ import { checkAccounts, checkGivenBack, checkHeld } from './check-memory.js';
 import type { SimCluster } from './cluster.js';
 import type { SimFleet, SimKnobs } from './fleet.js';
 import { countedRules, listenToWorker } from './fleet.js';
-import type { HostRules } from './planted-rules.js';
+import type { HostRules, PlantedOptions } from './planted-rules.js';
 import { SimProcess } from './process.js';
 import { countPlan } from './rule-hits.js';
 import { describeError } from './trace.js';
@@ -139,7 +139,7 @@ export class SimRecruiter implements SimFleet {
     const memory: WatchedMemory = { name, lockBytes: this.#knobs.lockBytes, buffers, workers };
     const stop = new AbortController();
     const { backupEpoch, recruitedEpoch, tag, totalTags, startVersion, endVersion } = plan;
-    const { options: planted = (options) => options } = this.#planted;
+    const planted: PlantedOptions = this.#planted.options ?? ((options) => options);
     const worker = new BackupWorker(
       planted({
         ...this.#knobs,
