@@ -1,5 +1,7 @@
 // The faults and paths that a long run must have met: one that is never met would make its clean seeds prove less than they seem to.
 
+import { expectedRulePaths } from './rule-paths.js';
+
 const EXPECTED = [
   'care: compact',
   'care: expire',
@@ -69,6 +71,11 @@ const EXPECTED = [
   'worker: record larger than a block',
 ];
 
+/** All that a run of enough seeds must meet, with those of the rules. */
+export function expectedPaths(): string[] {
+  return [...EXPECTED, ...expectedRulePaths()];
+}
+
 export function missingPaths(hits: Readonly<Record<string, number>>): string[] {
-  return EXPECTED.filter((name) => (hits[name] ?? 0) === 0);
+  return expectedPaths().filter((name) => (hits[name] ?? 0) === 0);
 }
