@@ -3,7 +3,7 @@
 import type { Version } from '../../core/version.js';
 import { maxVersion } from '../../core/version.js';
 import type { JobRecord } from '../../job/records.js';
-import type { BackupDescription } from '../../restore/description.js';
+import type { BackupDescription, SnapshotDescription } from '../../restore/description.js';
 import { rangeHolding } from '../../restore/version-ranges.js';
 import { markOf } from './expiry-mark.js';
 import type { SimHits } from './hits.js';
@@ -25,8 +25,14 @@ interface Promised {
   readonly windows: readonly { readonly min: Version; readonly max: Version }[];
 }
 
+/** What the ledger needs to know of a job, and of what is described of it. */
+type KeptJob = Pick<JobRecord, 'uid' | 'url' | 'state'>;
+type Described = Pick<BackupDescription, 'windows' | 'complete' | 'notRestorable'> & {
+  readonly snapshots: readonly Pick<SnapshotDescription, 'name' | 'beginVersion' | 'endVersion' | 'restorable'>[];
+};
+
 export class KeptLedger {
-  readonly #containers: SimContainers;
+  readonly #containers: Pick<SimContainers, 'files'>;
   readonly #verdict: SimVerdict;
   readonly #hits: SimHits;
   /** By URL. */
@@ -34,21 +40,29 @@ export class KeptLedger {
   readonly #promised = new Map<string, Promised>();
   readonly #forced = new Set<string>();
 
-  constructor({ containers, verdict, hits }: { containers: SimContainers; verdict: SimVerdict; hits: SimHits }) {
+  constructor({
+    containers,
+    verdict,
+    hits,
+  }: {
+    containers: Pick<SimContainers, 'files'>;
+    verdict: SimVerdict;
+    hits: SimHits;
+  }) {
     this.#containers = containers;
     this.#verdict = verdict;
     this.#hits = hits;
   }
 
   /** An expiry begins. `promised`: what it must leave; undefined when it was given no `restorableAfter`. */
-  expiryBegins({ url }: JobRecord, force: boolean, promised: Promised | undefined): void {
+  expiryBegins({ url }: KeptJob, force: boolean, promised: Promised | undefined): void {
     if (force) this.#forced.add(url);
     if (force || promised === undefined) this.#promised.delete(url);
     else this.#promised.set(url, promised);
   }
 
   /** Holds what is described now against what was described before. */
-  check(job: JobRecord, description: BackupDescription): void {
+  check(job: KeptJob, description: Described): void {
     const { url } = job;
     const mark = markOf(this.#containers.files(url));
     const kept = (this.#kept.get(url) ?? []).filter(({ safeUpTo }) => mark <= safeUpTo);
@@ -73,8 +87,8 @@ export class KeptLedger {
   }
 
   #expect(
-    { uid, state }: JobRecord,
-    { windows }: BackupDescription,
+    { uid, state }: KeptJob,
+    { windows }: Described,
     check: string,
     min: Version,
     max: Version,
@@ -90,7 +104,7 @@ export class KeptLedger {
 }
 
 /** Snapshot by snapshot: an expiry may take one, and leave another that describe does not list as a window of its own because it lies within the first one's. */
-function restorableOf({ snapshots, complete, windows }: BackupDescription): Kept[] {
+function restorableOf({ snapshots, complete, windows }: Described): Kept[] {
   const fromNothing = windows
     .filter(({ snapshot }) => snapshot === undefined)
     .map(({ min, max }) => ({ min, max, safeUpTo: min, what: 'from nothing' }));

@@ -11,7 +11,7 @@ export interface WatchedMemory {
   readonly lockBytes: number;
   readonly buffers: SimBuffers;
   /** Those that share the buffers, ended ones too. */
-  readonly workers: readonly BackupWorker[];
+  readonly workers: readonly Pick<BackupWorker, 'metrics'>[];
 }
 
 /** When another batch has been handed out: only then what is held grows. */

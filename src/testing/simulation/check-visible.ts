@@ -14,7 +14,8 @@ import { parseSnapshotManifest } from '../../format/fdb/snapshot-manifest.js';
 import { parseSnapshotBegin, parseSnapshotPartName } from '../../format/fdb/snapshot-part.js';
 import { parseSnapshotSums, parseSnapshotSumsName } from '../../format/fdb/snapshot-sums.js';
 import { parseVersionTimeName } from '../../format/fdb/version-times.js';
-import type { FileCheckParts } from './check-files.js';
+import type { SimContainers } from './sim-container.js';
+import type { SimVerdict } from './verdict.js';
 import type { SimHits } from './hits.js';
 import { parseLogName } from './read-log-file.js';
 import { parseRangeName, parseSnapshotName, readManifest, readRangeFile } from './read-range-file.js';
@@ -36,7 +37,13 @@ const MARKS: ReadonlySet<string> = new Set([
   PROPERTY.logEndVersion,
 ]);
 
-export function checkVisible({ containers, verdict, hits }: FileCheckParts & { readonly hits: SimHits }): void {
+export interface VisibleCheckParts {
+  readonly containers: SimContainers;
+  readonly verdict: SimVerdict;
+  readonly hits: SimHits;
+}
+
+export function checkVisible({ containers, verdict, hits }: VisibleCheckParts): void {
   /** What each file had when it was last written. A file that has gone may come again, as it was. */
   const seen = new Map<string, Uint8Array>();
   containers.onFile(({ url, name, bytes }) => {
