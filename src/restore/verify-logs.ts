@@ -3,6 +3,7 @@
 import type { Version } from '../core/version.js';
 import { formatTag, logRouterTag } from '../core/version.js';
 import type { FileSums } from '../format/fdb/file-sums.js';
+import { sumsFileName } from '../format/fdb/file-sums.js';
 import { LOG_FOLDER, RANGE_FOLDER } from '../format/fdb/names.js';
 import { Disagreement, agreeingRecords } from './compact-merge.js';
 import { compareFiles } from './compact-plan.js';
@@ -42,7 +43,7 @@ export function reportGaps(context: VerifyContext, files: readonly LogFile[], un
 async function verifyLogFile(context: VerifyContext, file: LogFile, reader: SumsReader): Promise<void> {
   const { name, size } = file;
   context.counts.logFiles++;
-  const recorded = await lookUp(context, name, reader);
+  const recorded = await lookUp(context, file, reader);
   if (recorded !== undefined) {
     context.record(name, recorded);
     if (recorded.size !== size) context.wrongSize(name, recorded.size, size);
@@ -59,12 +60,19 @@ async function verifyLogFile(context: VerifyContext, file: LogFile, reader: Sums
   context.fileDone();
 }
 
-async function lookUp(context: VerifyContext, name: string, reader: SumsReader): Promise<FileSums | undefined> {
-  const sums = context.inventory.sums.get(name);
-  if (sums === undefined) return undefined;
-  context.counts.sums++;
+async function lookUp(
+  context: VerifyContext,
+  { name, size }: LogFile,
+  reader: SumsReader,
+): Promise<FileSums | undefined> {
+  const { sums: listed } = context.inventory;
+  // Where files have checksums, they are asked for by name, too: a listing that lags may not show them yet.
+  if (!listed.has(name) && (listed.size === 0 || size === 0)) return undefined;
+  const sums = listed.get(name) ?? sumsFileName(name);
   try {
-    return await reader.forFile(name);
+    const found = await reader.forFile(name);
+    if (found !== undefined || listed.has(name)) context.counts.sums++;
+    return found;
   } catch (error) {
     if (!isDamage(error)) throw error;
     context.damagedSums(error, sums);

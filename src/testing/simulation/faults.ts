@@ -40,6 +40,8 @@ export interface FaultRates {
   readonly hang: number;
   /** An append takes some of its chunks and then fails. */
   readonly halfAppend: number;
+  /** ms after a file was finished or deleted in which listings may be wrong about it, at most; 0: never. */
+  readonly listingLagMs: number;
   /** The process's clocks jump: the wall clock to and fro, the monotonic one forward, as after a suspend. Per call. */
   readonly clockJump: number;
   /** Milliseconds by which notices of the log system's state are late, at most. */
@@ -49,6 +51,9 @@ export interface FaultRates {
   /** A transaction reads only after a pause. */
   readonly slowRead: number;
 }
+
+/** What those who must be sure of a listing wait, ms. */
+export const MAX_LISTING_LAG_MS = 300;
 
 /** Nothing goes wrong. */
 export const CALM: FaultRates = {
@@ -68,6 +73,7 @@ export const CALM: FaultRates = {
   lateReply: 0,
   hang: 0,
   halfAppend: 0,
+  listingLagMs: 0,
   clockJump: 0,
   noticeDelayMs: 5,
   cutOff: 0,
@@ -94,6 +100,7 @@ export function drawFaultRates(random: SimRandom): FaultRates {
     lateReply: seldom(0.5),
     hang: maybe(0.03),
     halfAppend: seldom(0.1),
+    listingLagMs: random.chance(0.3) ? random.pick([20, 100, MAX_LISTING_LAG_MS]) : 0,
     clockJump: seldom(0.004),
     noticeDelayMs: random.pick([5, 60, 400]),
     cutOff: maybe(0.3),
@@ -104,7 +111,7 @@ export function drawFaultRates(random: SimRandom): FaultRates {
 /** Those that strike by themselves, besides what becomes of a call. */
 export type FaultName = {
   [K in keyof FaultRates]: FaultRates[K] extends number ? K : never;
-}[Exclude<keyof FaultRates, 'slow' | 'slowCallMs' | 'kill' | 'freeze' | 'noticeDelayMs' | 'cutOff'>];
+}[Exclude<keyof FaultRates, 'listingLagMs' | 'slow' | 'slowCallMs' | 'kill' | 'freeze' | 'noticeDelayMs' | 'cutOff'>];
 
 /** What becomes of one call. */
 export interface CallPlan {

@@ -16,6 +16,7 @@ import { verifyBackup } from '../../restore/verify.js';
 import { MemoryRestoreTarget } from '../memory-restore-target.js';
 import { differenceOf } from './check-containers.js';
 import { checkReport } from './check-report.js';
+import { MAX_LISTING_LAG_MS } from './faults.js';
 import type { SimCluster } from './cluster.js';
 import { SimProcess } from './process.js';
 import { standstill } from './standstill.js';
@@ -167,6 +168,7 @@ export class SimCare {
         force,
         dryRun: random.chance(0.1),
         concurrency: random.int(1, 4),
+        listingLag: MAX_LISTING_LAG_MS,
         clock: process.clock,
       };
       const earlier = await this.#windows(job);
@@ -196,7 +198,7 @@ export class SimCare {
       keepNewest: random.int(0, 2),
       // As every compaction of one backup is called: merged files of different block sizes may lie within each other, and the smaller one be the larger.
       blockSize: COMPACT_BLOCK_SIZE,
-      graceMs: random.pick([0, 50]),
+      graceMs: random.pick([0, 50, MAX_LISTING_LAG_MS]),
       concurrency: random.int(1, 3),
     };
     const compact = this.#rules.compact ?? compactLogs;

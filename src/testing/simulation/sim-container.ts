@@ -2,6 +2,7 @@
 
 import { BackupError } from '../../core/errors.js';
 import type { BackupContainer, BackupFile, ListedFile, WriteFileOptions } from '../../ports/backup-container.js';
+import { ListingLag } from './listing-lag.js';
 import type { SimProcess, SimWorld } from './process.js';
 
 /** Called when a file becomes visible. */
@@ -25,6 +26,8 @@ export class SimContainers {
   readonly #files = new Map<string, Map<string, Uint8Array>>();
   readonly #health = new Map<string, ContainerHealth>();
   readonly #trouble = new Map<string, number>();
+  /** Finished files that listings do not show yet, and deleted ones that they still show, by URL. */
+  readonly #lag = new Map<string, ListingLag>();
 
   constructor(world: SimWorld) {
     this.#world = world;
@@ -69,6 +72,14 @@ export class SimContainers {
       readFile: (name, offset, length) => Promise.resolve(this.#read(url, name, offset, length)),
       listFiles: (prefix) => yieldAll(this.#list(url, prefix)),
       deleteFile: refuse,
+    };
+  }
+
+  /** As `reader`, but its listings lag as everybody's do. */
+  laggingReader(url: string): BackupContainer {
+    return {
+      ...this.reader(url),
+      listFiles: (prefix) => yieldAll(this.#lagOf(url).listed(prefix, this.#list(url, prefix))),
     };
   }
 
@@ -168,6 +179,7 @@ export class SimContainers {
       throw new BackupError('FILE_EXISTS', `${name} exists`, { file: name });
     process.note(`FILE ${url} ${name} ${bytes.length} bytes`);
     folder.set(name, bytes);
+    this.#lagOf(url).finished(name);
     for (const observer of this.#observers) observer({ url, name, bytes, process });
   }
 
@@ -185,7 +197,17 @@ export class SimContainers {
     if (folder?.has(name) !== true) return;
     process.note(`DELETE ${url} ${name}`);
     for (const observer of this.#deleteObservers) observer({ url, name, process });
+    this.#lagOf(url).deleted(name, folder.get(name)?.length ?? 0);
     folder.delete(name);
+  }
+
+  #lagOf(url: string): ListingLag {
+    let lag = this.#lag.get(url);
+    if (lag === undefined) {
+      lag = new ListingLag(this.#world);
+      this.#lag.set(url, lag);
+    }
+    return lag;
   }
 
   /** Page by page: what comes or goes between two of them may be listed or not. */
@@ -193,7 +215,10 @@ export class SimContainers {
     const { random } = this.#world;
     const pageSize = random.chance(0.3) ? random.int(1, 30) : Number.POSITIVE_INFINITY;
     for (let after = ''; ;) {
-      const rest = () => this.#list(url, prefix).filter(({ name }) => name > after);
+      const rest = () =>
+        this.#lagOf(url)
+          .listed(prefix, this.#list(url, prefix))
+          .filter(({ name }) => name > after);
       const left = await this.#call(process, url, `list ${prefix}`, rest);
       yield* left.slice(0, pageSize);
       if (left.length <= pageSize) return;

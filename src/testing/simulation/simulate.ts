@@ -9,6 +9,7 @@ import type { SimFleet, SimKnobs } from './fleet.js';
 import { SimHosts } from './sim-hosts.js';
 import { checkLeftovers } from './check-leftovers.js';
 import { checkContainers } from './check-containers.js';
+import { checkLagging } from './check-lagging.js';
 import { activeJobs } from './check-store.js';
 import { SimCare } from './sim-care.js';
 import { SimCluster } from './cluster.js';
@@ -121,6 +122,7 @@ class Simulation {
     await this.#runUntil(this.#calmAt);
     if (hasFailed()) return;
     await checkContainers(this.#cluster, false);
+    await checkLagging(this.#cluster);
     this.#calm();
     await this.#rest();
     if (hasFailed()) return;
@@ -145,6 +147,7 @@ class Simulation {
       toCheck.clear();
       hits.add('oracle: looked in the midst of care');
       await checkContainers(this.#cluster, false, jobs);
+      await checkLagging(this.#cluster);
     }
   }
 

@@ -5,6 +5,7 @@ import { runSnapshotsWith } from '../../worker/snapshot-runner.js';
 import type { ScheduledSnapshotKnobs, SnapshotEvent } from '../../worker/snapshot-options.js';
 import type { ProgressStore } from '../../ports/progress-store.js';
 import type { SimCluster } from './cluster.js';
+import { MAX_LISTING_LAG_MS } from './faults.js';
 import { SimProcess } from './process.js';
 import type { SimRandom } from './random.js';
 import { describeError } from './trace.js';
@@ -48,6 +49,7 @@ export function drawSnapshotKnobs(random: SimRandom): SnapshotRunKnobs {
       retryMinDelay: 3,
       retryMaxDelay: 60,
       resumeWithin: random.pick([300, 86_400_000]),
+      listingLag: MAX_LISTING_LAG_MS,
     },
   };
 }
