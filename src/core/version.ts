@@ -28,10 +28,6 @@ export function formatTag(tag: Tag): string {
   return `${tag.locality}:${tag.id}`;
 }
 
-export function sameTag(a: Tag, b: Tag): boolean {
-  return a.id === b.id && a.locality === b.locality;
-}
-
 export function minVersion(a: Version, b: Version): Version {
   return a < b ? a : b;
 }

@@ -24,11 +24,6 @@ export class SaveChannel {
     this.#capacity = capacity;
   }
 
-  /** Memory of groups that are not saved yet. */
-  get heldBytes(): number {
-    return this.#heldBytes;
-  }
-
   /** Waits for room. A group that is larger than the whole channel passes when nothing else is in it. */
   async send(stream: FileStream, group: EncodedGroup, signal: AbortSignal): Promise<void> {
     const bytes = memoryOf(group);

@@ -64,11 +64,6 @@ export class RangeFileReader {
     return this.#runOffset + this.bytes.length;
   }
 
-  /** Offset in the file of the current row. */
-  get rowOffset(): number {
-    return this.#runOffset + this.keyStart - ITEM_HEADER_BYTES;
-  }
-
   /** Inclusive: the first key that the file covers; undefined before the first `next`. */
   get begin(): Uint8Array | undefined {
     return this.#begin;
