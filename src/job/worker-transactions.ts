@@ -158,6 +158,8 @@ export interface SaveRequest {
   readonly totalTags: number;
   /** Inclusive. */
   readonly cut: Version;
+  /** Inclusive: what this run knows to be recorded, by itself or one before it; undefined: nothing. */
+  readonly recorded: Version | undefined;
   /** The jobs that took part in the round, and their progress after it. */
   readonly jobs: ReadonlyMap<string, JobProgress>;
   /** The firstVersions of those among them whose registration has not been acknowledged: what is stored for a job is registered with it at the latest. */
@@ -180,6 +182,7 @@ export async function save(tx: ProgressTransaction, request: SaveRequest): Promi
   }
   if (missing.length > 0) return missing;
   const before = await store.readProgress(tx, run);
+  checkKept(request, before?.savedVersion);
   if (before !== undefined && before.savedVersion >= cut) {
     // An earlier run of this body has committed. Nobody else can have: the run owns the tag.
     assert(
@@ -205,6 +208,17 @@ export type NoopOutcome =
   | 'known'
   /** A job is active. */
   | 'refused';
+
+/** The log has forgotten what was recorded: a store that has lost it must not go unnoticed until the next run begins below it. */
+function checkKept({ run, recorded }: SaveRequest, found: Version | undefined): void {
+  if (recorded === undefined || !run.checksClaim || (found !== undefined && found >= recorded)) return;
+  throw new BackupError(
+    'ADAPTER_CONTRACT',
+    `ProgressStore.transact broke its contract: version ${recorded} of epoch ${run.epoch}, tag ${run.tag}, was recorded as saved, and the store ` +
+      (found === undefined ? 'has no record of it' : `now says ${found}`),
+    { epoch: run.epoch, tag: logRouterTag(run.tag), version: recorded },
+  );
+}
 
 /** P6: records that the log may be discarded up to `version` although nothing was stored. */
 export async function recordNoop(tx: ProgressTransaction, run: WorkerRun, version: Version): Promise<NoopOutcome> {

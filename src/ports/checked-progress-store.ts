@@ -1,5 +1,6 @@
 // A ProgressStore that is held to its contract where a client can see it: what transactions read and write, and how often watches fire.
 
+import { abortable } from '../core/abort.js';
 import { equalBytes } from '../core/bytes.js';
 import type { Clock } from '../core/clock.js';
 import { BackupError } from '../core/errors.js';
@@ -22,7 +23,11 @@ export function checkedStore(store: ProgressStore, clock: Clock): ProgressStore 
   const checkedStore: ProgressStore = {
     transact: (body) => transact(store, body),
     watch: async (key, seen, signal) => {
-      await answerOf('ProgressStore.watch', () => store.watch(key, seen, signal), signal);
+      // Whoever waits must be able to stop, even if the store does not heed its signal.
+      await abortable(
+        answerOf('ProgressStore.watch', () => store.watch(key, seen, signal), signal),
+        signal,
+      );
       const pace = paces.get(key) ?? new Pace(clock);
       paces.set(key, pace);
       await pace.next(signal);

@@ -41,6 +41,7 @@ export async function uploadRound(
         run: run.owner,
         totalTags: run.options.totalTags,
         cut: cutVersion,
+        recorded: run.recordedVersion,
         jobs: written,
         unregistered,
       }),

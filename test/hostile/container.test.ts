@@ -10,7 +10,7 @@ import { describeBackup } from '../../src/restore/describe.js';
 import { versionAt } from '../../src/restore/wanted-version.js';
 import { containerOf, withFile, withListing } from './helpers.js';
 import type { Hostile } from './whole.js';
-import { never, runWhole } from './whole.js';
+import { Own, never, runWhole } from './whole.js';
 
 type ContainerOf = NonNullable<Hostile['container']>;
 
@@ -42,9 +42,9 @@ const named: Record<string, [ContainerOf, RegExp]> = {
     },
     /openContainer broke its contract: .*no function deleteFile/,
   ],
-  'nothing when it is opened': [() => undefined as unknown as BackupContainer, /./],
+  'nothing when it is opened': [() => 7 as unknown as BackupContainer, /openContainer broke its contract: it gave 7/],
   'a create that always fails': [
-    (container) => containerOf(container, { create: () => Promise.reject(new Error('no space')) }),
+    (container) => containerOf(container, { create: () => Promise.reject(new Own('no space')) }),
     /job CONTAINER_UNAVAILABLE .*no space/,
   ],
   'a create that never ends': [(container) => containerOf(container, { create: () => never() }), /job TIMEOUT/],
@@ -187,7 +187,7 @@ const named: Record<string, [ContainerOf, RegExp]> = {
 /** Nothing suffers: all that is claimed is exact. */
 const tolerated: Record<string, ContainerOf> = {
   'a file that has another name': withFile(() => ({ name: 'other' })),
-  'aborts that fail': withFile(() => ({ abort: () => Promise.reject(new Error('no')) })),
+  'aborts that fail': withFile(() => ({ abort: () => Promise.reject(new Own('no')) })),
   'deletions that do nothing': (container) => containerOf(container, { deleteFile: async () => undefined }),
   'exclusive writes that are not exclusive': (container) =>
     containerOf(container, { writeFile: (name) => container.writeFile(name) }),
@@ -196,7 +196,7 @@ const tolerated: Record<string, ContainerOf> = {
     const half = withFile((file) => {
       open.add(file.name);
       return { finish: () => file.finish().finally(() => open.delete(file.name)) };
-    })(container, undefined as never);
+    })(container);
     return {
       ...half,
       listFiles: async function* (prefix) {
@@ -212,9 +212,9 @@ const tolerated: Record<string, ContainerOf> = {
     return withFile((file) => ({
       finish: async () => {
         await file.finish();
-        if (++finishes % 3 === 0) throw new Error('the answer is lost');
+        if (++finishes % 5 === 0) throw new Own('the answer is lost');
       },
-    }))(container, undefined as never);
+    }))(container);
   },
 };
 
