@@ -1,6 +1,7 @@
 // Offers the database's log to other processes, on a local socket: LevelDB can be opened by one process only, and backup workers live in others.
 
 import { once } from 'node:events';
+import { rm } from 'node:fs/promises';
 import { createServer, type Server, type Socket } from 'node:net';
 import { packBatch } from './batch-codec.js';
 import type { LevelDatabase } from './level-database.js';
@@ -28,9 +29,10 @@ export class LogServer {
     });
   }
 
-  /** `path`: where the Unix socket will be. */
+  /** `path`: where the Unix socket will be. One that is there was left by a host that was killed: LevelDB lets nobody else have the database open. */
   static async listen(database: LevelDatabase, path: string): Promise<LogServer> {
     const server = new LogServer(database);
+    await rm(path, { force: true });
     server.#server.listen(path);
     await once(server.#server, 'listening');
     return server;

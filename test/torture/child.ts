@@ -3,15 +3,16 @@
 import { fork, type ChildProcess } from 'node:child_process';
 import { once } from 'node:events';
 import { setTimeout as sleep } from 'node:timers/promises';
-import { fileURLToPath } from 'node:url';
+import { join } from 'node:path';
 import type { ChildMessage, ChildSettings, Command } from './messages.js';
 import type { Report } from './report.js';
 
-const SCRIPT = fileURLToPath(new URL('./child-process.ts', import.meta.url));
 /** ms: far longer than anything takes, on a busy machine too. */
 const PATIENCE = 120_000;
 
 export interface ChildOptions {
+  /** Where the compiled code is. */
+  readonly code: string;
   readonly settings: ChildSettings;
   readonly report: Report;
   /** When the test runs as root and the child must not. */
@@ -33,10 +34,10 @@ export class Child {
   #end: (ChildMessage & { kind: 'end' }) | undefined;
   #largestBuffer = 0;
 
-  constructor({ settings, report, uid }: ChildOptions) {
+  constructor({ code, settings, report, uid }: ChildOptions) {
     this.#report = report;
-    this.#process = fork(SCRIPT, [JSON.stringify(settings)], {
-      execArgv: ['--import', import.meta.resolve('tsx')],
+    this.#process = fork(join(code, 'test/torture/child-process.js'), [JSON.stringify(settings)], {
+      execArgv: ['--enable-source-maps'],
       stdio: ['ignore', 'inherit', 'pipe', 'ipc'],
       ...(uid === undefined ? {} : { uid, gid: uid }),
     });

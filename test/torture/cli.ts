@@ -1,12 +1,14 @@
 // npm run torture -- [--kills N] [--seed S] [--only fleet,host,disk] [--dir FOLDER] [--keep]
 // Kills real processes on a real disk, N times in all, and fills, freezes and takes away the disk. Exits with 1 when anything was wrong, after printing the seed and the folder that it keeps.
 
-import { mkdir, mkdtemp, rm } from 'node:fs/promises';
+import { chmod, mkdir, mkdtemp, rm } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { parseArgs } from 'node:util';
 import { SimRandom } from '../../src/testing/simulation/random.js';
+import { compile } from './compile.js';
 import { KILLS, runFleet } from './fleet.js';
+import { HOST_KILLS, runHost } from './host.js';
 import { Report } from './report.js';
 import { World } from './world.js';
 
@@ -37,6 +39,10 @@ function readOptions() {
 const { kills, seed, parts, dir, keep } = readOptions();
 await mkdir(dir, { recursive: true });
 const folder = await mkdtemp(join(dir, 'tidemark-torture-'));
+// Children that are not root read the code, too.
+await chmod(folder, 0o755);
+const code = join(folder, 'code');
+await compile(code);
 const report = new Report();
 report.say(`seed ${seed}, in ${folder}`);
 const random = new SimRandom(seed);
@@ -44,6 +50,7 @@ const random = new SimRandom(seed);
 try {
   if (parts.includes('fleet')) {
     const world = await World.make({
+      code,
       folder: join(folder, 'fleet'),
       seed,
       random: new SimRandom(random.next32()),
@@ -52,12 +59,16 @@ try {
     await runFleet(world, Math.ceil(kills * 0.7));
     await world.close();
   }
+  if (parts.includes('host')) {
+    const options = { code, folder: join(folder, 'host'), seed, random: new SimRandom(random.next32()), report };
+    await runHost(options, Math.floor(kills * 0.3));
+  }
 } catch (error) {
   report.problem(error instanceof Error ? (error.stack ?? error.message) : String(error));
 }
 
 console.log(`\n${report.summary()}\n`);
-console.log(`${report.counted(KILLS)} kills, ${report.problems.length} problems`);
+console.log(`${report.counted(KILLS) + report.counted(HOST_KILLS)} kills, ${report.problems.length} problems`);
 if (report.problems.length > 0) {
   for (const problem of report.problems) console.log(`PROBLEM: ${problem}`);
   console.log(`again: npm run torture -- --kills ${kills} --seed ${seed}; what it left is in ${folder}`);

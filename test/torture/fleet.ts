@@ -114,9 +114,10 @@ class Slot {
   }
 
   #make(killAtOperation?: number): Child {
-    const { seed, logFolder, progressFolder, report } = this.#world;
+    const { code, seed, logFolder, progressFolder, report } = this.#world;
     const settings = { ...this.#slot, seed, logFolder, progressFolder };
     return new Child({
+      code,
       settings: killAtOperation === undefined ? settings : { ...settings, killAtOperation },
       report,
     });

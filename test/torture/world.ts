@@ -24,6 +24,8 @@ const LONGEST_TAIL = 40n;
 const PATIENCE = 180_000;
 
 export interface WorldOptions {
+  /** Where the compiled code of the child processes is. */
+  readonly code: string;
   readonly folder: string;
   readonly seed: number;
   readonly random: SimRandom;
@@ -33,6 +35,7 @@ export interface WorldOptions {
 }
 
 export class World {
+  readonly code: string;
   readonly folder: string;
   readonly seed: number;
   readonly random: SimRandom;
@@ -47,6 +50,7 @@ export class World {
   #clockwork: NodeJS.Timeout | undefined;
 
   private constructor(options: WorldOptions) {
+    this.code = options.code;
     this.folder = options.folder;
     this.seed = options.seed;
     this.random = options.random;
