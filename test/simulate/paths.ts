@@ -39,6 +39,7 @@ const EXPECTED = [
   'job: Running',
   'job: Stopping',
   'log: jump over a folder',
+  'log: peek above the end of its epoch',
   'log: peek meets a gap',
   'log: tag count changes',
   'log: uncommitted tail rolled back',

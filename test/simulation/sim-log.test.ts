@@ -110,6 +110,16 @@ describe('SimLog', () => {
     expect((await outcome(second)).end).toBe(33n);
   });
 
+  it('answers at once, empty, above the end of an epoch that has ended: the worker has not been told yet', async () => {
+    write(32n, 'x');
+    const waiting = peek(33n);
+    await runAll(world);
+    log.recover({ epoch: 2, end: 33n, totalTags: 1 });
+    for (const reply of [await outcome(waiting), await outcome(peek(35n))])
+      expect([reply.batch.isEmpty, reply.minKnownCommittedVersion]).toEqual([true, 32n]);
+    expect((await outcome(peek(35n))).end).toBe(35n);
+  });
+
   it('tells of recoveries: the current state first, then what changes', async () => {
     const seen: LogSystemInfo[] = [];
     const controller = new AbortController();

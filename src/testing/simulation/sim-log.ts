@@ -224,12 +224,14 @@ export class SimLog {
     const { hits } = this.#world;
     const log = this.#epochs.get(request.epoch);
     const tag = request.tag.id;
-    // Never answered: whoever asks beyond the end of an epoch will be told of the recovery.
-    if (log === undefined || (log.end !== undefined && request.begin >= log.end)) return undefined;
+    if (log === undefined) return undefined;
     assert(tag < log.totalTags, `epoch ${request.epoch} has no tag ${tag}`);
     const popped = log.popped(tag);
     const hasGap = popped !== undefined && popped >= request.begin;
-    if (log.known <= request.begin && !hasGap) return undefined;
+    // Above the end of an epoch that has ended: an empty answer at once. Whoever asks has not been told of the recovery.
+    const isBeyond = log.end !== undefined && request.begin >= log.end;
+    if (log.known <= request.begin && !hasGap && !isBeyond) return undefined;
+    if (isBeyond) hits.add('log: peek above the end of its epoch');
     const minKnownCommittedVersion = this.minKnownCommitted(request.epoch);
     const known = maxVersion(log.known, request.begin);
     const end = short ? this.#someEnd(request.begin, known) : known;
