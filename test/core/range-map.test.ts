@@ -79,7 +79,8 @@ describe('RangeMap', () => {
     );
     const input = keys.chain(({ key, count }) =>
       fc.record({
-        jobs: fc.array(fc.array(fc.tuple(key, key), { maxLength: count }), { maxLength: 4 }),
+        // Without a size fast-check makes short lists only: hardly ever as many boundaries as have buckets.
+        jobs: fc.array(fc.array(fc.tuple(key, key), { maxLength: count, size: 'max' }), { maxLength: 4 }),
         probes: fc.array(key, { maxLength: 40 }),
       }),
     );
@@ -99,5 +100,24 @@ describe('RangeMap', () => {
       }),
       { numRuns: 300 },
     );
+  });
+
+  it('finds its way among more boundaries than two bytes can count', () => {
+    const key = (n: number) => {
+      const bytes = Buffer.alloc(4);
+      bytes.writeUInt32BE(n * 3000);
+      return new Uint8Array(bytes);
+    };
+    const count = 40_000;
+    const ranges = Array.from({ length: count }, (_, i) => ({ begin: key(2 * i), end: key(2 * i + 1) }));
+    const map = new RangeMap([ranges]);
+    expect(map.segments).toBe(2 * count + 1);
+    for (let i = 0; i < 2 * count; i += 997) {
+      const at = i * 3000;
+      const inside = Buffer.alloc(4);
+      inside.writeUInt32BE(at + 1500);
+      expect([...map.lookup(inside)], `key ${at + 1500}`).toEqual(i % 2 === 0 ? [0] : []);
+      expect([...map.lookup(key(i))], `key ${at}`).toEqual(i % 2 === 0 ? [0] : []);
+    }
   });
 });
