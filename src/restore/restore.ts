@@ -88,6 +88,8 @@ const DEFAULT_APPLY_BYTES = 1 << 20;
 const DEFAULT_READ_BYTES = 1 << 20;
 const DEFAULT_SHARDS = 4;
 const MAX_SHARDS = 256;
+/** Waited before the container is listed again because a file was gone, in ms; together longer than LISTING_LAG. */
+const LOOKS = [100, 400, 1_500, 4_000, 6_000];
 
 /**
  * An interrupted restore is continued by the same call: the target's checkpoint says where, and with `latest` or a timestamp also which version had been chosen. A restore that is
@@ -99,6 +101,20 @@ const MAX_SHARDS = 256;
  */
 export async function restore(options: RestoreOptions): Promise<RestoreResult> {
   checkOptions(options);
+  const { signal, clock = systemClock } = options;
+  for (let look = 0; ; look++) {
+    try {
+      return await restoreOnce(options);
+    } catch (error) {
+      // A listed file is gone: a compaction or an expiry is at work, or the listing lags behind one. What has come in its place is listed sooner or later; the checkpoint says where to go on.
+      const wait = BackupError.is(error, 'FILE_NOT_FOUND') && error.file !== undefined ? LOOKS[look] : undefined;
+      if (wait === undefined) throw error;
+      await clock.sleep(wait, signal);
+    }
+  }
+}
+
+async function restoreOnce(options: RestoreOptions): Promise<RestoreResult> {
   const { signal, clock = systemClock } = options;
   const container = checkedContainer(options.container, clock);
   const target = checkedTarget(options.target);

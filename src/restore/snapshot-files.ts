@@ -6,7 +6,9 @@ import type { KeyRange } from '../core/key-range.js';
 import { coalesceRanges, formatRange } from '../core/key-range.js';
 import type { Version } from '../core/version.js';
 import { parseRangeFileName } from '../format/fdb/names.js';
+import type { SnapshotManifest } from '../format/fdb/snapshot-manifest.js';
 import { MAX_MANIFEST_BYTES, parseSnapshotManifest } from '../format/fdb/snapshot-manifest.js';
+import { MAX_SNAPSHOT_SUMS_BYTES, parseSnapshotSums, snapshotSumsName } from '../format/fdb/snapshot-sums.js';
 import type { BackupContainer } from '../ports/backup-container.js';
 import type { SnapshotFile } from './catalog.js';
 import { readSmallFile } from './catalog.js';
@@ -45,7 +47,8 @@ export async function readSnapshotFiles(
   const manifest = parseSnapshotManifest(bytes, name);
   if (manifest.beginVersion !== snapshot.beginVersion || manifest.endVersion !== snapshot.endVersion)
     refuse(name, 'its manifest names other versions than its name');
-  checkMissing(manifest.files, sizes);
+  const found = await findUnlisted(container, manifest, sizes);
+  checkMissing(manifest.files, sizes, found);
   const files: RangeFile[] = [];
   const known: (RangeFile & { readonly range: KeyRange })[] = [];
   for (const file of manifest.files) {
@@ -55,7 +58,7 @@ export async function readSnapshotFiles(
     if (version < snapshot.beginVersion || version > snapshot.endVersion)
       refuse(name, `it names ${file}, whose version lies outside of its own`);
     const range = manifest.keyRanges.get(file);
-    const entry = { name: file, size: sizes.get(file) as number, version, blockSize };
+    const entry = { name: file, size: (sizes.get(file) ?? found.get(file)) as number, version, blockSize };
     files.push({ ...entry, range });
     if (range !== undefined) known.push({ ...entry, range });
   }
@@ -63,8 +66,40 @@ export async function readSnapshotFiles(
   return { files: inKeyOrder(name, known), ranges: coalesceRanges(known.map(({ range }) => range)) };
 }
 
-function checkMissing(files: readonly string[], sizes: ReadonlyMap<string, number>): void {
-  const missing = files.filter((file) => !sizes.has(file));
+/** A listing that lags may not show files yet: the sidecar says how large they are, and the end of each is asked for. Name -> bytes of those that are there all the same. */
+async function findUnlisted(
+  container: BackupContainer,
+  { files, ...descriptor }: SnapshotManifest,
+  sizes: ReadonlyMap<string, number>,
+): Promise<ReadonlyMap<string, number>> {
+  const found = new Map<string, number>();
+  const unlisted = new Set(files.filter((file) => !sizes.has(file)));
+  if (unlisted.size === 0) return found;
+  const name = snapshotSumsName(descriptor);
+  const sidecar = await readSmallFile(container, name, MAX_SNAPSHOT_SUMS_BYTES);
+  if (sidecar === undefined) return found;
+  for (const file of parseSnapshotSums(sidecar, name).files) {
+    if (unlisted.has(file.name) && (await hasSize(container, file.name, file.size))) found.set(file.name, file.size);
+  }
+  return found;
+}
+
+async function hasSize(container: BackupContainer, name: string, size: number): Promise<boolean> {
+  const last = Math.max(0, size - 1);
+  try {
+    return (await container.readFile(name, last, 2)).length === size - last;
+  } catch (error) {
+    if (BackupError.is(error, 'FILE_NOT_FOUND')) return false;
+    throw error;
+  }
+}
+
+function checkMissing(
+  files: readonly string[],
+  sizes: ReadonlyMap<string, number>,
+  found: ReadonlyMap<string, number>,
+): void {
+  const missing = files.filter((file) => !sizes.has(file) && !found.has(file));
   if (missing.length === 0) return;
   throw new BackupError(
     'FILE_NOT_FOUND',

@@ -11,7 +11,7 @@ import type { DescriptionProblem, SnapshotDescription, VersionRange } from './de
 import { compareVersions } from './log-coverage.js';
 import { subtractRangeSets } from './range-filter.js';
 import { readSnapshotFiles } from './snapshot-files.js';
-import { isDamage } from './verify-read.js';
+import { isDamage, isThere } from './verify-read.js';
 import { rangeHolding } from './version-ranges.js';
 
 export interface SnapshotFindings {
@@ -45,8 +45,10 @@ export async function describeSnapshots(
   const inspected: (readonly [SnapshotFile, Inspected])[] = [];
   for (const file of sorted) {
     signal?.throwIfAborted();
-    const found = encrypted ? UNREAD : await inspect(container, file, sizes);
     const { name } = file;
+    const found = encrypted ? UNREAD : await inspect(container, file, sizes);
+    // Listed, and not there: deleted a moment ago, as by an expiry. Then it is no snapshot any more, and nothing is wrong with it.
+    if (found.isMissing === true && !(await isThere(container, name))) continue;
     if (found.damage !== undefined)
       problems.push({ kind: 'snapshot', message: `snapshot ${name}: ${found.damage}`, file: name });
     inspected.push([file, found]);
@@ -62,6 +64,8 @@ interface Inspected {
   readonly ranges: readonly KeyRange[] | undefined;
   /** Why it cannot be used at all, whatever the log. */
   readonly damage: string | undefined;
+  /** The manifest is gone, or a file that it names. */
+  readonly isMissing?: boolean;
 }
 
 const UNREAD: Inspected = { files: undefined, ranges: undefined, damage: undefined };
@@ -78,7 +82,8 @@ async function inspect(
     return { files: files.length, ranges, damage: undefined };
   } catch (error) {
     // Of an encrypted container too: one manifest that cannot be decrypted must not hide the others.
-    if (isDamage(error) || BackupError.is(error, 'FILE_NOT_FOUND')) return { ...UNREAD, damage: error.message };
+    if (isDamage(error)) return { ...UNREAD, damage: error.message };
+    if (BackupError.is(error, 'FILE_NOT_FOUND')) return { ...UNREAD, damage: error.message, isMissing: true };
     throw error;
   }
 }
