@@ -93,6 +93,7 @@ const workers: readonly PlantedBug[] = [
       'firstVersion lies above what the log has discarded (P2)',
       'firstVersion lies above what is recorded as discarded (P2, P6)',
     ],
+    from: 46,
   },
   {
     name: 'let a job that has left join again',
@@ -128,18 +129,26 @@ const files: readonly PlantedBug[] = [
   host('skip an empty file', 'invariant 4, P17', skipsEmptyFiles, [NOT_STORED]),
   host('progress before the files', 'P4', savesBeforeFiles, [NOT_STORED]),
   host('keep what was given up', 'ports', keepsAbortedFiles, [CONTENT, 'checksums before the file']),
-  host("keep memory that is the writer's", 'ports', keepsForeignMemory, [CONTENT]),
+  host("keep memory that is the writer's", 'ports', keepsForeignMemory, [CONTENT, 'no file is half-visible']),
   host('checksums after the file', 'P25', sumsAfterFile, ['checksums before the file']),
 ];
 
 const stores: readonly PlantedBug[] = [
   host('lose a watch', 'P2', (options) => ({ ...options, pollInterval: 2 ** 31 - 1 }), ['liveness']),
-  host('call a job started by the wrong epoch', 'P3, scenario 3', store.startedByAnyEpoch, [
-    'a job is started when every tag has registered (P3)',
-  ]),
-  host('a replacement forgets the registered first version', 'P12', store.registrationsForgotten, [
-    'firstVersion is fixed once (P2)',
-  ]),
+  host(
+    'call a job started by the wrong epoch',
+    'P3, scenario 3',
+    store.startedByAnyEpoch,
+    ['a job is started when every tag has registered (P3)'],
+    66,
+  ),
+  host(
+    'a replacement forgets the registered first version',
+    'P12',
+    store.registrationsForgotten,
+    ['firstVersion is fixed once (P2)'],
+    2,
+  ),
   host('refuse a NOOP that is tried again', 'P6, scenario 5', store.retriedNoopRefuses, [
     'firstVersion lies above what is recorded as discarded (P2, P6)',
   ]),
@@ -200,6 +209,7 @@ const others: readonly PlantedBug[] = [
     breaks: 'P3, S3',
     rules: { snapshots: { take: snapshots.takeAtAnyVersion } },
     foundBy: ['no snapshot below completeFrom (P3, S3)'],
+    from: 15,
   },
   {
     name: 'the manifest before the last range file',
@@ -224,6 +234,7 @@ const others: readonly PlantedBug[] = [
     breaks: 'docs/care.md',
     rules: { care: { expire: snapshots.expireAllButOne } },
     foundBy: [NEEDED_LOG],
+    from: 85,
   },
   {
     name: 'expire without looking for a snapshot that stays',
@@ -236,6 +247,7 @@ const others: readonly PlantedBug[] = [
     breaks: 'docs/care.md',
     rules: { care: { expire: marksAfterDeleting } },
     foundBy: [NEEDED_LOG],
+    from: 85,
   },
   {
     name: 'compact removes before the merged file is there',

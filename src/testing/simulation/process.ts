@@ -27,6 +27,11 @@ export interface SimProcessOptions {
   readonly wallSkew?: number;
 }
 
+interface SpoiledAnswer {
+  readonly lateMs: number;
+  readonly isLost: boolean;
+}
+
 /** Longer than any delay or timeout of the workers under test. */
 const FREEZE_MS = { least: 800, most: 3000 };
 
@@ -53,6 +58,8 @@ export class SimProcess {
   #state: 'running' | 'frozen' | 'dead' = 'running';
   /** What arrived while the process was frozen. */
   #held: (() => void)[] = [];
+  /** What becomes of the answer to the call that takes effect right now. */
+  #spoiled: SpoiledAnswer | undefined;
 
   constructor(world: SimWorld, name: string, options: SimProcessOptions = {}) {
     this.world = world;
@@ -156,11 +163,24 @@ export class SimProcess {
         if (this.isDead && this.world.random.chance(0.5)) return;
         if (this.world.faults.strikes('clockJump')) this.jumpClocks();
         if (plan.peril === 'kill before' && this.#strike(plan.peril)) return;
+        this.#takeSpoiled();
         const answer = this.#perform(plan, what, effect, failure, resolve, reject);
+        const { lateMs, isLost } = this.#takeSpoiled();
         if (plan.peril !== 'none' && plan.peril !== 'kill before') this.#strike(plan.peril);
-        this.deliver(plan.after, answer);
+        this.deliver(plan.after + lateMs, isLost ? () => reject(failure()) : answer);
       });
     });
+  }
+
+  /** For whoever sees a call take effect: its answer comes so much later, and as a failure if it is lost. */
+  spoilAnswer(lateMs: number, isLost: boolean): void {
+    this.#spoiled = { lateMs, isLost };
+  }
+
+  #takeSpoiled(): SpoiledAnswer {
+    const spoiled = this.#spoiled;
+    this.#spoiled = undefined;
+    return spoiled ?? { lateMs: 0, isLost: false };
   }
 
   /** Lets `arrive` happen to the process in `after` ms; later if it is frozen, not at all once it is dead. */
