@@ -19,7 +19,8 @@ import { ManualClock } from '../../src/testing/manual-clock.js';
 import { MemoryLog } from '../../src/testing/memory-log.js';
 import { BackupWorker, type WorkerResult } from '../../src/worker/backup-worker.js';
 import type { FileWritten, WorkerEvents, WorkerState } from '../../src/worker/events.js';
-import type { WorkerKnobs } from '../../src/worker/options.js';
+import type { BackupWorkerOptions, WorkerKnobs } from '../../src/worker/options.js';
+import type { WorkerRules } from '../../src/worker/rules.js';
 
 export interface StartOptions extends WorkerKnobs {
   readonly epoch?: number;
@@ -31,6 +32,7 @@ export interface StartOptions extends WorkerKnobs {
   readonly store?: ProgressStore;
   readonly random?: Random;
   readonly openContainer?: (url: string) => BackupContainer | Promise<BackupContainer>;
+  readonly rules?: WorkerRules;
 }
 
 export type SubmitOptions = Partial<Omit<SubmitRequest, 'uid'>>;
@@ -118,8 +120,8 @@ export class World {
     const newest = this.log.epochs.at(-1);
     const epoch = options.epoch ?? newest?.epoch ?? 1;
     const own = this.log.epochs.find((info) => info.epoch === epoch);
-    const { log, store, epoch: _epoch, ...rest } = options;
-    const worker = new BackupWorker({
+    const { log, store, epoch: _epoch, rules, ...rest } = options;
+    const workerOptions: BackupWorkerOptions = {
       logSource: log ?? this.log,
       progressStore: store ?? this.store,
       openContainer: (url) => this.container(url),
@@ -133,7 +135,8 @@ export class World {
       recruitedEpoch: newest?.epoch ?? 1,
       backupEpoch: epoch,
       ...rest,
-    });
+    };
+    const worker = new BackupWorker(workerOptions, rules);
     const stop = new AbortController();
     const states: WorkerState[] = [worker.state];
     worker.on('state', (state) => states.push(state));
