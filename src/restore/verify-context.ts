@@ -1,5 +1,6 @@
 // What all parts of one verification share: the options, what was found so far, how far it has come.
 
+import type { Clock } from '../core/clock.js';
 import type { BackupErrorCode } from '../core/errors.js';
 import { BackupError } from '../core/errors.js';
 import type { FileSums } from '../format/fdb/file-sums.js';
@@ -26,6 +27,7 @@ export interface VerifyContextOptions {
   readonly concurrency: number;
   readonly signal: AbortSignal | undefined;
   readonly slices: TimeSlices;
+  readonly clock: Clock;
   readonly onProgress: ((progress: VerifyProgress) => void) | undefined;
 }
 

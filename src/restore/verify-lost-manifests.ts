@@ -12,6 +12,9 @@ import { verifyProperties } from './verify-properties.js';
 import { isThere } from './verify-read.js';
 import { ProblemCollector } from './verify-report.js';
 
+/** Waited between one look and the next, in ms; together longer than LISTING_LAG. */
+const LOOKS = [250, 500, 1_000, 2_000, 4_000, 4_000];
+
 /** Name of the manifest that is lost; undefined: none is. `used`: range files that snapshots have. `files`: what the sidecar says. */
 export async function lostManifest(
   context: VerifyContext,
@@ -19,22 +22,36 @@ export async function lostManifest(
   files: ReadonlyMap<string, RangeFileSums>,
   used: ReadonlySet<string>,
 ): Promise<string | undefined> {
-  const { container, signal } = context.options;
+  const { clock, signal } = context.options;
   const [first = ''] = files.keys();
   const snapshotBegin = beginOf(first);
   if (snapshotBegin === undefined) return undefined;
   for (const name of used) if (beginOf(name) === snapshotBegin) return undefined;
+  // A listing that lags may not show yet what explains it.
+  for (const wait of LOOKS) {
+    if (await isExplained(context, descriptor, snapshotBegin, files)) return undefined;
+    await clock.sleep(wait, signal);
+  }
+  return (await isExplained(context, descriptor, snapshotBegin, files)) ? undefined : snapshotFileName(descriptor);
+}
+
+/** Whether the snapshot is being made, is complete, or has gone for good, files and all. */
+async function isExplained(
+  context: VerifyContext,
+  descriptor: SnapshotFileDescriptor,
+  snapshotBegin: bigint,
+  files: ReadonlyMap<string, unknown>,
+): Promise<boolean> {
+  const { container, signal } = context.options;
   for await (const { name } of container.listFiles(SNAPSHOT_PART_PREFIX)) {
     signal?.throwIfAborted();
-    if (parseSnapshotPartName(name)?.snapshotBegin === snapshotBegin) return undefined;
+    if (parseSnapshotPartName(name)?.snapshotBegin === snapshotBegin) return true;
   }
   // It may have been completed since the manifests were listed, or an expiry may be at work, which sets its mark first.
-  const manifest = snapshotFileName(descriptor);
-  if (await isThere(container, manifest)) return undefined;
+  if (await isThere(container, snapshotFileName(descriptor))) return true;
   const { unreliableEnd } = await verifyProperties(container, new ProblemCollector());
   // A snapshot that an expiry has overtaken takes its manifest back; rows that are newer than it was when it was begun are still there.
-  if (snapshotBegin < unreliableEnd) return undefined;
-  return (await areThere(context, files)) ? manifest : undefined;
+  return snapshotBegin < unreliableEnd || !(await areThere(context, files));
 }
 
 function beginOf(name: string): bigint | undefined {

@@ -42,7 +42,7 @@ export async function verifyBackup(outer: BackupContainer, options: VerifyBackup
   const container = new SteadyContainer(outer, signal, clock);
   const inventory = await takeInventory(container, signal);
   const context = new VerifyContext(
-    { container, deep, concurrency, signal, slices: new TimeSlices(clock), onProgress },
+    { container, deep, concurrency, signal, slices: new TimeSlices(clock), clock, onProgress },
     inventory,
   );
   const { encrypted, unreliableEnd } = await verifyProperties(container, context.problems);

@@ -1,5 +1,6 @@
 // A snapshot without its manifest is no snapshot. That it was one is known from its sidecar.
 
+import { HastyClock } from '../snapshot/faulty.js';
 import { describe, expect, it } from 'vitest';
 import type { Clock } from '../../src/core/clock.js';
 import { systemClock } from '../../src/core/clock.js';
@@ -40,7 +41,7 @@ describe('a snapshot whose manifest is gone', () => {
     const { container, snapshot } = await withSnapshot();
     await container.deleteFile(snapshot.name);
     expect((await describeBackup(container)).windows).toEqual([]);
-    const report = await verifyBackup(container, { deep });
+    const report = await verifyBackup(container, { deep, clock: new HastyClock() });
     expect(report).toMatchObject({
       ok: false,
       problems: [{ kind: 'missing-file', code: 'FILE_NOT_FOUND', file: snapshot.name }],
@@ -57,7 +58,7 @@ describe('a snapshot whose manifest is gone', () => {
     const bytes = (await contentOf(container)).get(name)!;
     bytes[20]! ^= 4;
     await put(container, name, bytes);
-    const { problems } = await verifyBackup(container, { deep: true });
+    const { problems } = await verifyBackup(container, { deep: true, clock: new HastyClock() });
     expect(problems.map(({ file }) => file)).toEqual(expect.arrayContaining([name, snapshot.name]));
   });
 
