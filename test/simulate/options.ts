@@ -41,13 +41,13 @@ export function parseOptions(args: readonly string[], { random, cores }: { rando
   const values = parse(args);
   const isSoak = values.for !== undefined;
   expectApart(values);
-  if (values.planted !== undefined) plantedBug(values.planted);
+  const bug = values.planted === undefined ? undefined : plantedBug(values.planted);
   const least = (name: NumberOption, fallback: number, smallest: number, largest = Number.MAX_SAFE_INTEGER) =>
     wholeNumber(name, values[name], fallback, smallest, largest);
   const isPlain = !values.trace && values.planted === undefined;
   return {
     mode: values.help ? 'help' : values.list ? 'list' : values.trace ? 'trace' : 'run',
-    from: least('from', isSoak ? Math.floor(random * (MAX_SEED / 4)) : 1, 0, MAX_SEED - 1),
+    from: least('from', isSoak ? Math.floor(random * (MAX_SEED / 4)) : (bug?.from ?? 1), 0, MAX_SEED - 1),
     seeds: values.failed
       ? 0
       : isSoak

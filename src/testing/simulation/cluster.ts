@@ -130,7 +130,9 @@ export class SimCluster implements StoreCheckParts {
     const touched = ({ url, process }: { url: string; process: SimProcess }) => {
       if (!process.name.startsWith('care') || !this.world.random.chance(0.03)) return;
       const job = this.jobs.byUrl(url);
-      if (job !== undefined) this.toCheck.add(job);
+      if (job === undefined) return;
+      this.hits.add('oracle: looked in the midst of care');
+      this.toCheck.add(job);
     };
     this.containers.onFile(touched);
     this.containers.onDelete(touched);
