@@ -16,7 +16,9 @@ export interface ChildOptions {
   readonly settings: ChildSettings;
   readonly report: Report;
   /** When the test runs as root and the child must not. */
-  readonly uid?: number;
+  readonly uid?: number | undefined;
+  /** How many files it may have open. */
+  readonly handleLimit?: number | undefined;
 }
 
 export class Child {
@@ -34,10 +36,12 @@ export class Child {
   #end: (ChildMessage & { kind: 'end' }) | undefined;
   #largestBuffer = 0;
 
-  constructor({ code, settings, report, uid }: ChildOptions) {
+  constructor({ code, settings, report, uid, handleLimit }: ChildOptions) {
     this.#report = report;
     this.#process = fork(join(code, 'test/torture/child-process.js'), [JSON.stringify(settings)], {
-      execArgv: ['--enable-source-maps'],
+      ...(handleLimit === undefined
+        ? { execArgv: ['--enable-source-maps'] }
+        : { execPath: 'prlimit', execArgv: [`--nofile=${handleLimit}`, process.execPath, '--enable-source-maps'] }),
       stdio: ['ignore', 'inherit', 'pipe', 'ipc'],
       ...(uid === undefined ? {} : { uid, gid: uid }),
     });
@@ -52,6 +56,11 @@ export class Child {
 
   get isReady(): boolean {
     return this.#isReady;
+  }
+
+  /** Whether it has done anything worth telling. */
+  get hasActed(): boolean {
+    return this.#events.length > 0;
   }
 
   get isOver(): boolean {

@@ -7,6 +7,7 @@ import { join } from 'node:path';
 import { parseArgs } from 'node:util';
 import { SimRandom } from '../../src/testing/simulation/random.js';
 import { compile } from './compile.js';
+import { runDisk } from './disk.js';
 import { KILLS, runFleet } from './fleet.js';
 import { HOST_KILLS, runHost } from './host.js';
 import { Report } from './report.js';
@@ -62,6 +63,11 @@ try {
   if (parts.includes('host')) {
     const options = { code, folder: join(folder, 'host'), seed, random: new SimRandom(random.next32()), report };
     await runHost(options, Math.floor(kills * 0.3));
+  }
+  if (parts.includes('disk')) {
+    // A minute in the long run.
+    const hang = kills >= 100 ? 60_000 : 3_000;
+    await runDisk({ code, folder: join(folder, 'disk'), seed, random: new SimRandom(random.next32()), report, hang });
   }
 } catch (error) {
   report.problem(error instanceof Error ? (error.stack ?? error.message) : String(error));

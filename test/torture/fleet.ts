@@ -136,6 +136,7 @@ class Slot {
     const child = await this.#begin();
     // Some do not even come to life.
     if (random.chance(0.9)) await this.#untilReady(child);
+    if (random.chance(0.5)) await Promise.race([this.#untilItActs(child), sleep(LONGEST_WAIT)]);
     await sleep(random.int(0, LONGEST_LIFE));
     await this.#killNow(child);
   }
@@ -170,6 +171,10 @@ class Slot {
   async #untilReady(child: Child): Promise<void> {
     const what = `${child.name} is ready`;
     await this.#world.until(what, () => child.isReady || child.isOver);
+  }
+
+  async #untilItActs(child: Child): Promise<void> {
+    while (!child.isOver && !child.hasActed) await sleep(20);
   }
 
   async #killNow(child: Child): Promise<void> {

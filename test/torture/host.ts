@@ -377,6 +377,7 @@ class Process {
   #mayDie: boolean;
   #expected: readonly string[] = [];
   #outcome: string | undefined;
+  #hasSpoken = false;
   isOver = false;
   wasKilled = false;
 
@@ -391,6 +392,7 @@ class Process {
     this.#process.stderr?.setEncoding('utf8').on('data', (text: string) => (this.#errors += text));
     // A worker says how it ended; the host's own end is one in good order.
     this.on((message) => {
+      this.#hasSpoken = true;
       if (typeof message !== 'object' || message === null) return;
       if ('end' in message) this.#outcome = (message.end as { outcome: string }).outcome;
       else if ('kind' in message && message.kind === 'end') this.#outcome = 'stopped';
@@ -437,6 +439,8 @@ class Process {
     this.wasKilled = signal === 'SIGKILL';
     if (this.wasKilled && this.#mayDie) return;
     const errors = this.#errors.trim();
+    // It was asked to stop before it could hear anything.
+    if (signal === 'SIGTERM' && this.#expected.length > 0 && !this.#hasSpoken) return;
     if (this.#outcome !== undefined && this.#expected.includes(this.#outcome) && errors === '') {
       this.#report.count('processes that ended in good order');
       return;

@@ -40,8 +40,9 @@ export function largestPop(folder: string, epoch: number, tag: number): Version 
   let text: string;
   try {
     text = readFileSync(popsFile(folder, epoch, tag), 'utf8');
-  } catch {
-    return undefined; // nobody has popped yet
+  } catch (error) {
+    if (error instanceof Error && 'code' in error && error.code === 'ENOENT') return undefined; // nobody has popped yet
+    throw error;
   }
   let largest: Version | undefined;
   for (const line of text.split('\n').slice(0, -1)) {

@@ -48,9 +48,11 @@ export class TortureLog implements LogSource {
   async peek({ epoch, tag, begin, maxBytes, signal }: PeekRequest): Promise<PeekReply> {
     for (;;) {
       signal.throwIfAborted();
-      const state = readLogState(this.#folder);
-      const info = findEpoch(state, epoch);
-      const popped = this.#popped(state, info, tag.id);
+      const { state, info, popped } = asked(() => {
+        const now = readLogState(this.#folder);
+        const found = findEpoch(now, epoch);
+        return { state: now, info: found, popped: this.#popped(now, found, tag.id) };
+      });
       const known = info.end ?? state.known + 1n;
       const minKnownCommittedVersion = committedOf(state, info);
       const hasGap = popped !== undefined && popped >= begin;
@@ -65,22 +67,22 @@ export class TortureLog implements LogSource {
 
   /** Resolves when the line is in the file: it outlives this process. */
   async pop({ epoch, tag, upTo }: PopRequest): Promise<void> {
-    await appendFile(popsFile(this.#folder, epoch, tag.id), `${upTo}\n`);
+    await appendFile(popsFile(this.#folder, epoch, tag.id), `${upTo}\n`).catch(unavailable);
   }
 
   async minKnownCommittedVersion({ epoch }: { readonly epoch: LogEpoch }): Promise<Version> {
-    const state = readLogState(this.#folder);
+    const state = asked(() => readLogState(this.#folder));
     return committedOf(state, findEpoch(state, epoch));
   }
 
   async committedVersion(): Promise<Version> {
-    return readLogState(this.#folder).committed;
+    return asked(() => readLogState(this.#folder)).committed;
   }
 
   async *logSystem(signal: AbortSignal): AsyncGenerator<LogSystemInfo> {
     let told = '';
     while (!signal.aborted) {
-      const { epochs } = readLogState(this.#folder);
+      const { epochs } = asked(() => readLogState(this.#folder));
       const done = await readDone(this.#progressStore);
       const oldest = oldestBackupEpoch(epochs, done);
       const what = `${epochs.length} ${oldest}`;
@@ -120,6 +122,20 @@ export class TortureLog implements LogSource {
     }
     return { batch: builder.build(), end: last };
   }
+}
+
+/** The log is a file, and a process may be out of handles: that is the log's trouble, and passes. */
+function asked<T>(read: () => T): T {
+  try {
+    return read();
+  } catch (error) {
+    return unavailable(error);
+  }
+}
+
+function unavailable(error: unknown): never {
+  if (BackupError.is(error)) throw error;
+  throw new BackupError('TIMEOUT', `the log does not answer: ${String(error)}`, { retryable: true, cause: error });
 }
 
 function findEpoch({ epochs }: LogState, epoch: LogEpoch): LogEpochInfo {
