@@ -1,6 +1,7 @@
 // Takes the snapshots of all jobs that want some, on their schedules (rule S1). Any number of processes may run it: a lease per job sees to it that one of them is at work.
 
 import { AbortScope, abortable } from '../core/abort.js';
+import { Pace } from '../core/pace.js';
 import { STARTED_KEY } from '../job/keys.js';
 import { findDueSnapshots } from '../job/snapshot-transactions.js';
 import { takeSnapshot } from '../snapshot/take-snapshot.js';
@@ -60,8 +61,11 @@ class SnapshotRunner {
 
   async run(): Promise<void> {
     const { signal } = this.#scope;
+    // A store that gives leases to all who ask, or takes them back at once, must not make this a loop without a pause.
+    const pace = new Pace(this.options.clock);
     try {
       for (;;) {
+        await pace.next(signal);
         const seen = this.#changed.count;
         if (this.#failure !== undefined) throw this.#failure.error;
         const started = await this.#startWhatIsDue(signal);
