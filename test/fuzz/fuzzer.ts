@@ -63,6 +63,8 @@ export class Fuzzer {
   readonly #corpus: Uint8Array[] = [];
   readonly #seen = new Set<string>();
   #isSeeded = false;
+  /** It has taken too much once: no need to show it again, which takes long. */
+  #isGreedy = false;
 
   constructor(target: FuzzTarget, { seed, coverage, before }: FuzzerOptions) {
     this.target = target;
@@ -251,7 +253,7 @@ export class Fuzzer {
     const { fixed, perByte } = this.target.memory;
     const bytes = inputs.reduce((sum, { length }) => sum + length, 0);
     this.stats.peakMemory = Math.max(this.stats.peakMemory, Math.round(grown / inputs.length));
-    if (grown <= inputs.length * fixed + bytes * perByte) return;
+    if (this.#isGreedy || grown <= inputs.length * fixed + bytes * perByte) return;
     // What a batch takes may be garbage of the cases before it: each by itself tells.
     for (const input of inputs) {
       collectGarbage();
@@ -259,7 +261,8 @@ export class Fuzzer {
       await this.#quiet(input);
       const taken = memoryInUse() - before;
       if (taken <= fixed + input.length * perByte) continue;
-      await this.#fail(input, `took ${taken} bytes for an input of ${input.length}`, undefined);
+      this.#isGreedy = true;
+      return this.#fail(input, `took ${taken} bytes for an input of ${input.length}`, undefined);
     }
   }
 }

@@ -2,7 +2,7 @@
 
 import { fileNameProblem } from '../../../src/core/file-name.js';
 import type { GoodBackup } from './good-backups.js';
-import { InputReader } from './inputs.js';
+import type { InputReader } from './inputs.js';
 
 const UID = '0123456789abcdef0123456789abcdef';
 const MAX = '9223372036854775807';
