@@ -98,7 +98,8 @@ describe('RangeMap', () => {
           expect([...map.lookup(key)]).toEqual(expected);
         }
       }),
-      { numRuns: 300 },
+      // Shrinking hundreds of ranges takes minutes: the seed is enough.
+      { numRuns: 300, endOnFailure: true },
     );
   });
 
