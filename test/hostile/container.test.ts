@@ -42,22 +42,22 @@ const named: Record<string, [ContainerOf, RegExp]> = {
     },
     /openContainer broke its contract: .*no function deleteFile/,
   ],
-  'nothing when it is opened': [() => 7 as unknown as BackupContainer, /openContainer broke its contract: it gave 7/],
+  'nothing when it is opened': [() => 7 as never, /openContainer broke its contract: it gave 7/],
   'a create that always fails': [
     (container) => containerOf(container, { create: () => Promise.reject(new Own('no space')) }),
     /job CONTAINER_UNAVAILABLE .*no space/,
   ],
   'a create that never ends': [(container) => containerOf(container, { create: () => never() }), /job TIMEOUT/],
   'exists that is a text': [
-    (container) => containerOf(container, { exists: async () => 'yes' as unknown as boolean }),
+    (container) => containerOf(container, { exists: async () => 'yes' as never }),
     /BackupContainer\.exists .*"yes"/,
   ],
   'no file to write to': [
-    (container) => containerOf(container, { writeFile: async () => undefined as unknown as BackupFile }),
+    (container) => containerOf(container, { writeFile: async () => undefined as never }),
     /BackupContainer\.writeFile .*without the function append/,
   ],
   'a file that cannot be finished': [
-    withFile(() => ({ finish: undefined as unknown as BackupFile['finish'] })),
+    withFile(() => ({ finish: undefined as never })),
     /BackupContainer\.writeFile .*without the function finish/,
   ],
   'appends that are cut': [
@@ -124,7 +124,7 @@ const named: Record<string, [ContainerOf, RegExp]> = {
   ],
   'a text instead of bytes': [withData((bytes) => String(bytes.length)), /BackupContainer\.readFile .*not bytes/],
   'nothing instead of bytes': [
-    (container) => containerOf(container, { readFile: async () => undefined as unknown as Uint8Array }),
+    (container) => containerOf(container, { readFile: async () => undefined as never8Array }),
     /BackupContainer\.readFile .*gave undefined/,
   ],
   'sizes that are too small': [
@@ -163,7 +163,7 @@ const named: Record<string, [ContainerOf, RegExp]> = {
   ],
   'names that are none': [listed((file) => ({ size: file.size })), /BackupContainer\.listFiles .*undefined as a name/],
   'a list instead of a stream': [
-    (container) => containerOf(container, { listFiles: () => [] as unknown as AsyncIterable<ListedFile> }),
+    (container) => containerOf(container, { listFiles: () => [] as never }),
     /BackupContainer\.listFiles .*not an AsyncIterable/,
   ],
   'a listing that fails with nothing': [
@@ -171,7 +171,7 @@ const named: Record<string, [ContainerOf, RegExp]> = {
       containerOf(container, {
         listFiles: (prefix) => ({
           [Symbol.asyncIterator]: () => ({
-            next: () => Promise.reject(undefined as unknown as Error),
+            next: () => Promise.reject(undefined as never),
           }),
           prefix,
         }),

@@ -86,7 +86,7 @@ const named: Record<string, [LogOf, RegExp]> = {
     /LogSource\.minKnownCommittedVersion .*it answered undefined/,
   ],
   'committedVersion as a text': [
-    (log) => logOf(log, { committedVersion: async () => '7' as unknown as bigint }),
+    (log) => logOf(log, { committedVersion: async () => '7' as never }),
     /LogSource\.committedVersion .*it answered "7"/,
   ],
   'popped negative': [withReply((reply) => ({ ...reply, popped: -5n })), /LogSource\.peek .*popped -5n/],
@@ -190,11 +190,11 @@ const named: Record<string, [LogOf, RegExp]> = {
     /longer than maxRecordBytes/,
   ],
   'a rejection with nothing': [
-    (log) => logOf(log, { peek: () => Promise.reject(undefined as unknown as Error) }),
+    (log) => logOf(log, { peek: () => Promise.reject(undefined as never) }),
     /LogSource\.peek .*it failed with undefined, not an Error/,
   ],
   'a rejection with a text': [
-    (log) => logOf(log, { pop: () => Promise.reject('no' as unknown as Error) }),
+    (log) => logOf(log, { pop: () => Promise.reject('no' as never) }),
     /LogSource\.pop .*it failed with "no", not an Error/,
   ],
   'a throw instead of a rejection': [
@@ -206,10 +206,7 @@ const named: Record<string, [LogOf, RegExp]> = {
       }),
     /retry of peek from \d+ TypeError: at once/,
   ],
-  'an answer that is no promise': [
-    (log) => logOf(log, { peek: () => 7 as unknown as Promise<PeekReply> }),
-    /LogSource\.peek .*it answered 7/,
-  ],
+  'an answer that is no promise': [(log) => logOf(log, { peek: () => 7 as never }), /LogSource\.peek .*it answered 7/],
   'a pop that always fails': [
     (log) => logOf(log, { pop: () => Promise.reject(new Error('no pop today')) }),
     /retry of pop to \d+ Error: no pop today/,
@@ -251,7 +248,7 @@ const named: Record<string, [LogOf, RegExp]> = {
     /LogSource\.logSystem .*oldestBackupEpoch 99 in epoch/,
   ],
   'a log system that is no stream': [
-    (log) => logOf(log, { logSystem: () => 5 as unknown as AsyncIterable<LogSystemInfo> }),
+    (log) => logOf(log, { logSystem: () => 5 as never }),
     /LogSource\.logSystem .*not an AsyncIterable/,
   ],
 };

@@ -1,5 +1,6 @@
 // Range sources that break their contract, and what the whole library makes of each. docs/adapters.md has the table.
 
+/* eslint-disable require-yield, @typescript-eslint/only-throw-error -- sources that do nothing but throw, also what is no error */
 import { describe, expect, it } from 'vitest';
 import { utf8 } from '../../src/core/bytes.js';
 import { BackupError } from '../../src/core/errors.js';
@@ -39,11 +40,11 @@ const stream = <T>(items: () => Generator<T>) =>
 /** Each is named: one of these texts is said. */
 const named: Record<string, [SourceOf, RegExp]> = {
   'a version that is a number': [
-    (source) => sourceOf(source, { readVersion: async () => 14 as unknown as bigint }),
+    (source) => sourceOf(source, { readVersion: async () => 14 as never }),
     /RangeSource\.readVersion .*got 14/,
   ],
   'no version': [
-    (source) => sourceOf(source, { readVersion: async () => undefined as unknown as bigint }),
+    (source) => sourceOf(source, { readVersion: async () => undefined as never }),
     /RangeSource\.readVersion .*got undefined/,
   ],
   'a version below zero': [
@@ -85,7 +86,7 @@ const named: Record<string, [SourceOf, RegExp]> = {
     /RangeSource\.scan .*10000 batches without a row/,
   ],
   'no stream of rows': [
-    (source) => sourceOf(source, { scan: () => undefined as unknown as AsyncIterable<KeyValueBatch> }),
+    (source) => sourceOf(source, { scan: () => undefined as never }),
     /RangeSource\.scan .*not an AsyncIterable/,
   ],
   'no regions': [withRegions(() => []), /there is no region in/],

@@ -58,7 +58,7 @@ const named: Record<string, [StoreOf, RegExp]> = {
     /ProgressStore\.transact .*while an earlier run had not ended/,
   ],
   'null for a key without a value': [
-    withTransaction((tx) => ({ get: async (key) => (await tx.get(key)) ?? (null as unknown as undefined) })),
+    withTransaction((tx) => ({ get: async (key) => (await tx.get(key)) ?? (null as never) })),
     /get of ".*" gave null/,
   ],
   'texts for values': [withValue('', (value) => new TextDecoder().decode(value)), /get of ".*" gave "/],
@@ -79,7 +79,7 @@ const named: Record<string, [StoreOf, RegExp]> = {
     /an entry without a key or a value/,
   ],
   'a rejection with nothing': [
-    (store) => storeOf(store, { transact: () => Promise.reject(undefined as unknown as Error) }),
+    (store) => storeOf(store, { transact: () => Promise.reject(undefined as never) }),
     /ProgressStore\.transact .*it failed with undefined/,
   ],
   'a throw instead of a rejection': [

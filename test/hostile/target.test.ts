@@ -61,7 +61,7 @@ const named: Record<string, [TargetOf, RegExp]> = {
     /RestoreTarget\.checkpoint .*no checkpoint/,
   ],
   'isEmpty as a number': [
-    (target) => targetOf(target, { isEmpty: async () => 0 as unknown as boolean }),
+    (target) => targetOf(target, { isEmpty: async () => 0 as never }),
     /RestoreTarget\.isEmpty .*it answered 0/,
   ],
   'a target that says that it is full': [
@@ -69,7 +69,7 @@ const named: Record<string, [TargetOf, RegExp]> = {
     /TARGET_NOT_EMPTY/,
   ],
   'an apply that fails with nothing': [
-    (target) => targetOf(target, { apply: () => Promise.reject(undefined as unknown as Error) }),
+    (target) => targetOf(target, { apply: () => Promise.reject(undefined as never) }),
     /RestoreTarget\.apply .*it failed with undefined/,
   ],
   'an apply that throws at once': [
@@ -82,7 +82,7 @@ const named: Record<string, [TargetOf, RegExp]> = {
     /restore .*at once/,
   ],
   'shards that are none': [
-    (target) => targetOf(target, { shard: () => undefined as unknown as RestoreShard }),
+    (target) => targetOf(target, { shard: () => undefined as never }),
     /RestoreTarget\.shard .*it gave undefined|./,
   ],
 };
