@@ -143,6 +143,20 @@ export const readingCases: readonly ContainerCase[] = [
     }),
   ],
   [
+    'what is finished or deleted is read as it is at once, whatever a listing shows',
+    made(async (container, reopen) => {
+      const other = await reopen();
+      await put(container, 'logs/a', 'first');
+      assert.equal(await text(other, 'logs/a'), 'first');
+      await put(other, 'logs/a', 'second');
+      assert.equal(await text(container, 'logs/a'), 'second');
+      await other.deleteFile('logs/a');
+      await rejectsWith('FILE_NOT_FOUND', container.readFile('logs/a', 0, 1), 'reading a deleted file');
+      await exclusively(container, 'logs/a', 'third');
+      await rejectsWith('FILE_EXISTS', exclusively(other, 'logs/a', 'fourth'), 'an exclusive write');
+    }),
+  ],
+  [
     'a listing that is left early, or while files are deleted, does no harm',
     made(async (container) => {
       const all = Array.from({ length: 200 }, (_, i) => `f/${String(i).padStart(3, '0')}`);

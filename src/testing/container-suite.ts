@@ -1,5 +1,6 @@
 // What every BackupContainer must do, sentence by sentence of the port.
 
+import { systemClock } from '../core/clock.js';
 import type { BackupContainer } from '../ports/backup-container.js';
 import type { ConformanceCase } from './conformance.js';
 import { readingCases } from './container-reading-cases.js';
@@ -10,6 +11,8 @@ export interface ContainerUnderTest {
   readonly container: BackupContainer;
   /** Another adapter for the same place, as a second process would have. Without it the first one plays its part. */
   readonly reopen?: () => BackupContainer | Promise<BackupContainer>;
+  /** How long after a file was finished or deleted listings may be wrong about it, ms: the suite waits so long before it looks at one. Default 0. */
+  readonly listingLag?: number;
   /** Removes everything. Called after each case, whatever came of it. */
   readonly cleanup?: () => void | Promise<void>;
 }
@@ -21,10 +24,29 @@ export function containerSuite(open: () => ContainerUnderTest | Promise<Containe
     run: async () => {
       const subject = await open();
       try {
-        await check(subject.container, subject.reopen ?? (() => subject.container));
+        const { container, reopen = () => container, listingLag = 0 } = subject;
+        await check(patient(container, listingLag), async () => patient(await reopen(), listingLag));
       } finally {
         await subject.cleanup?.();
       }
     },
   }));
+}
+
+/** Its listings are asked for when they have caught up. Everything else is as it is. */
+function patient(container: BackupContainer, listingLag: number): BackupContainer {
+  if (listingLag === 0) return container;
+  return {
+    url: container.url,
+    ...(container.decrypts === undefined ? {} : { decrypts: container.decrypts }),
+    create: () => container.create(),
+    exists: () => container.exists(),
+    writeFile: (name, options) => container.writeFile(name, options),
+    readFile: (name, offset, length) => container.readFile(name, offset, length),
+    deleteFile: (name) => container.deleteFile(name),
+    async *listFiles(prefix) {
+      await systemClock.sleep(listingLag);
+      yield* container.listFiles(prefix);
+    },
+  };
 }
