@@ -6,6 +6,8 @@ import { setTimeout as sleep } from 'node:timers/promises';
 import { DiskFaults } from './disk-faults.js';
 import type { ChildMessage, ChildSettings, Command } from './messages.js';
 
+const MOST_LOOKS = 1_000;
+
 const settings = JSON.parse(process.argv[2] ?? '') as ChildSettings;
 
 const faults = new DiskFaults(settings.killAtOperation);
@@ -38,11 +40,14 @@ tell({
 });
 if (process.connected) process.disconnect();
 
-/** What keeps this process alive, beside the pipe to the test. A watcher takes some turns of the event loop to close, and a read that was given up some time to end. */
+/**
+ * What keeps this process alive, beside the pipe to the test. A watcher takes some turns of the event loop to close, and a read or a sync that was given up ends when the disk has done it: only what stays for
+ * ten seconds is a leak.
+ */
 async function resourcesLeft(): Promise<string[]> {
   for (let look = 0; ; look++) {
     const resources = process.getActiveResourcesInfo().filter((resource) => !resource.startsWith('Pipe'));
-    if (resources.length === 0 || look === 20) return resources;
+    if (resources.length === 0 || look === MOST_LOOKS) return resources;
     await sleep(10);
   }
 }
