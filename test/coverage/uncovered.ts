@@ -94,17 +94,19 @@ function place({ line, column }: Position): string {
   return `${line ?? ''}:${column ?? ''}`;
 }
 
-/** V8's ranges go on to what comes next: without the punctuation that belongs to what is around. */
+/** V8's ranges go on to what comes next: without what belongs to the code around, from the first bracket on that closes none of its own. */
 function withoutRest(text: string): string {
-  let kept = text.trim();
-  for (;;) {
-    const last = kept.at(-1) ?? '';
-    const opening = { ')': '(', '}': '{', ']': '[' }[last];
-    const isOpen = opening !== undefined && kept.split(last).length > kept.split(opening).length;
-    const isHalf = last === '`' && kept.split('`').length % 2 === 0;
-    if (!isOpen && !isHalf && !/[\s;,:?]/.test(last)) return kept;
-    kept = kept.slice(0, -1);
+  const open: string[] = [];
+  let end = text.length;
+  for (let at = 0; at < text.length; at++) {
+    const character = text.charAt(at);
+    if ('([{'.includes(character)) open.push(character);
+    else if (')]}'.includes(character) && open.pop() === undefined) {
+      end = at;
+      break;
+    }
   }
+  return text.slice(0, end).replace(/[\s;,:?]+$/, '').trim();
 }
 
 class SourceText {
