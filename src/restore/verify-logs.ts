@@ -16,6 +16,9 @@ import { inParallel } from './verify-in-parallel.js';
 import { parseAnyLogFile } from './verify-inventory.js';
 import { isDamage, isThere } from './verify-read.js';
 
+/** Log files of a container that was begun a moment ago, at most. */
+const FEW_FILES = 16;
+
 export async function verifyLogs(context: VerifyContext, unreliableEnd: Version): Promise<void> {
   const { logFiles } = context.inventory;
   const { concurrency, signal, deep } = context.options;
@@ -66,8 +69,9 @@ async function lookUp(
   reader: SumsReader,
 ): Promise<FileSums | undefined> {
   const { sums: listed } = context.inventory;
-  // Where files have checksums, they are asked for by name, too: a listing that lags may not show them yet.
-  if (!listed.has(name) && (listed.size === 0 || size === 0)) return undefined;
+  // Where files have checksums, they are asked for by name, too: a listing that lags may not show them yet. Where none are listed and there are many files, it is not the lag.
+  const mayHave = listed.size > 0 || context.inventory.logFiles.length <= FEW_FILES;
+  if (!listed.has(name) && (size === 0 || !mayHave)) return undefined;
   const sums = listed.get(name) ?? sumsFileName(name);
   try {
     const found = await reader.forFile(name);
