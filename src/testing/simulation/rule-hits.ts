@@ -16,7 +16,7 @@ import { decodeProgress, decodeStarted, decodeVersion } from '../../job/records.
 import type { SnapshotRecord, SnapshotRun } from '../../job/snapshot-record.js';
 import { decodeSnapshotRecord } from '../../job/snapshot-record.js';
 import type { LogEpochInfo } from '../../ports/log-source.js';
-import type { SimCluster } from './cluster.js';
+import type { StoreCheckParts } from './check-store.js';
 import { parseLogName, readLogRecords } from './read-log-file.js';
 import type { SimProcess } from './process.js';
 
@@ -61,14 +61,14 @@ export type RuleHit =
 
 const OWNER_PREFIX = 'owner/';
 
-export function countRules(cluster: SimCluster): void {
-  countCommits(cluster);
-  countJobs(cluster);
-  countFiles(cluster);
-  countSnapshots(cluster);
+export function countRules(parts: StoreCheckParts): void {
+  countCommits(parts);
+  countJobs(parts);
+  countFiles(parts);
+  countSnapshots(parts);
 }
 
-function countCommits({ store, hits, log }: SimCluster): void {
+function countCommits({ store, hits, log }: StoreCheckParts): void {
   const add = (name: RuleHit) => hits.add(name);
   store.onCommit(({ writes, before, after, process }) => {
     const keys = [...writes.keys()];
@@ -98,7 +98,7 @@ function savedVersion(values: Values, key: string): Version | undefined {
   return value && decodeProgress(key, value).savedVersion;
 }
 
-function countJobs({ jobs, hits, log, store }: SimCluster): void {
+function countJobs({ jobs, hits, log, store }: StoreCheckParts): void {
   const add = (name: RuleHit) => hits.add(name);
   jobs.onChange((job, before) => {
     if (job.state === before?.state) return;
@@ -115,7 +115,7 @@ function countJobs({ jobs, hits, log, store }: SimCluster): void {
     ).some((saved) => (saved ?? -1n) < stopVersion);
 }
 
-function countFiles({ containers, hits, jobs }: SimCluster): void {
+function countFiles({ containers, hits, jobs }: StoreCheckParts): void {
   const add = (name: RuleHit) => hits.add(name);
   const seen = new Map<string, { begin: Version; end: Version }[]>();
   containers.onFile(({ url, name, bytes, process }) => {
@@ -142,7 +142,7 @@ function hasSplitClear(bytes: Uint8Array, blockSize: number): boolean {
   });
 }
 
-function countSnapshots({ store, hits, jobs }: SimCluster): void {
+function countSnapshots({ store, hits, jobs }: StoreCheckParts): void {
   store.onCommit(({ writes, before }) => {
     for (const [key, value] of writes) {
       if (!key.startsWith(SNAPSHOT_PREFIX) || value === undefined) continue;
@@ -179,7 +179,7 @@ function beginOf(was: SnapshotRecord, { by }: SnapshotRun): RuleHit {
 }
 
 /** P23: what the recovery plan says of old epochs, and why. */
-export function countPlan({ hits, store }: SimCluster, epochs: readonly LogEpochInfo[], plan: RecoveryPlan): void {
+export function countPlan({ hits, store }: StoreCheckParts, epochs: readonly LogEpochInfo[], plan: RecoveryPlan): void {
   const add = (name: RuleHit) => hits.add(name);
   const { values } = store;
   for (const { backupEpoch, tag, startVersion, endVersion } of plan.workers) {
