@@ -16,6 +16,9 @@ const SLOWEST_CASE_MS = 10_000;
 const MAX_CORPUS = 2000;
 const MAX_MESSAGE = 2048;
 const MINIMIZING_RUNS = 400;
+/** Longest input that is swept, and how many of its bytes are. */
+const SWEPT_BYTES = 64;
+const SWEPT_PLACES = 16;
 
 export interface Failure {
   readonly target: string;
@@ -61,6 +64,7 @@ export class Fuzzer {
   readonly #coverage: Coverage | undefined;
   readonly #before: ((input: Uint8Array) => void) | undefined;
   readonly #corpus: Uint8Array[] = [];
+  readonly #sweeps: { readonly input: Uint8Array; at: number }[] = [];
   readonly #seen = new Set<string>();
   #isSeeded = false;
   /** It has taken too much once: no need to show it again, which takes long. */
@@ -103,6 +107,8 @@ export class Fuzzer {
     const { form, takesHuge, headerBytes = 0, repair, maxBytes } = this.target;
     if (this.#corpus.length === 0 || random.chance(0.02))
       return randomBytes(random, random.int(0, Math.min(maxBytes, 300)));
+    const swept = random.chance(0.5) ? this.#sweep() : undefined;
+    if (swept !== undefined) return swept;
     const base = this.#pick();
     const header = base.subarray(0, headerBytes);
     if (takesHuge === true && random.chance(1 / 4000)) return joined(header, this.#huge(base.subarray(headerBytes)));
@@ -119,6 +125,18 @@ export class Fuzzer {
       other: () => this.#pick(),
     });
     return repair !== undefined && random.chance(0.7) ? repair(input) : input;
+  }
+
+  /** Every value of each of the first bytes, of short inputs that have reached something new: chance alone seldom finds the one value that leads on. */
+  #sweep(): Uint8Array | undefined {
+    const sweep = this.#sweeps.at(-1);
+    if (sweep === undefined) return undefined;
+    const { at, input } = sweep;
+    const swept = input.slice();
+    if (swept.length > 0) swept[at >> 8] = at & 0xff;
+    sweep.at++;
+    if (sweep.at >> 8 >= Math.min(input.length, SWEPT_PLACES)) this.#sweeps.pop();
+    return swept;
   }
 
   #huge(base: Uint8Array): Uint8Array {
@@ -167,6 +185,7 @@ export class Fuzzer {
     if (reached === undefined) return;
     coverage.keep(reached);
     if (input.length > this.target.maxBytes) return;
+    if (input.length <= SWEPT_BYTES && this.target.batch >= 64) this.#sweeps.push({ input: input.slice(), at: 0 });
     if (this.#corpus.length < MAX_CORPUS) this.#corpus.push(input.slice());
     else this.#corpus[this.#random.int(0, MAX_CORPUS - 1)] = input.slice();
   }

@@ -20,6 +20,8 @@ export interface RunOptions {
 }
 
 const PROGRESS_MS = 10_000;
+/** A child that is loading has nothing to make progress with. */
+const START_MS = 120_000;
 /** A child's JavaScript heap; what lies in buffers is not in it. */
 const HEAP_MIB = 1024;
 
@@ -71,6 +73,7 @@ class Lane {
 
   /** False: there is no work left. */
   #runChild(): Promise<boolean> {
+    this.#current = undefined;
     const id = children++;
     const execArgv = [...process.execArgv, `--max-old-space-size=${HEAP_MIB}`];
     const child = fork(fileURLToPath(new URL('./child.ts', import.meta.url)), [this.#inputPath], { execArgv });
@@ -78,15 +81,18 @@ class Lane {
     let isLate = false;
     const wait = () => {
       clearTimeout(timer);
-      timer = setTimeout(() => {
-        isLate = true;
-        child.kill('SIGKILL');
-      }, this.#options.patienceMs);
+      timer = setTimeout(
+        () => {
+          isLate = true;
+          child.kill('SIGKILL');
+        },
+        this.#current === undefined ? START_MS : this.#options.patienceMs,
+      );
     };
     wait();
     child.on('message', (message) => {
-      wait();
       this.#hear(id, child, message as ChildMessage);
+      wait();
     });
     return new Promise((resolve, reject) => {
       child.on('error', reject);
