@@ -13,6 +13,7 @@ import { checkConcurrency } from './verify-in-parallel.js';
 import { takeInventory } from './verify-inventory.js';
 import { reportGaps, reportMissingLogFiles, verifyLogs } from './verify-logs.js';
 import { verifyProperties } from './verify-properties.js';
+import { isThere } from './verify-read.js';
 import type { VerifyReport } from './verify-report.js';
 import { ProblemCollector } from './verify-report.js';
 import { verifySnapshots, verifyUnusedRangeFiles } from './verify-snapshots.js';
@@ -63,7 +64,13 @@ async function reportLogsAsTheyAre(context: VerifyContext, before: Version, cloc
   const { unreliableEnd } = await verifyProperties(context.options.container, new ProblemCollector());
   await reportMissingLogFiles(context, present, unreliableEnd);
   const there = new Set(present.map(({ name }) => name));
-  for (const { name } of context.inventory.logFiles) if (!there.has(name)) context.unchecked.delete(name);
+  const { container } = context.options;
+  const { logFiles, sums } = context.inventory;
+  for (const { name } of logFiles) {
+    if (!context.unchecked.has(name)) continue;
+    // Deleted, its checksums as well; a listing that lags may still show it.
+    if (!there.has(name) || (sums.size > 0 && !(await isThere(container, name)))) context.unchecked.delete(name);
+  }
   reportGaps(context, present, unreliableEnd);
 }
 
