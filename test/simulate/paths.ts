@@ -3,6 +3,18 @@
 import { expectedRulePaths } from './rule-paths.js';
 
 const EXPECTED = [
+  'fault: listing lags: a deleted file is there',
+  'fault: listing lags: a finished file is missing',
+  "job: Failed, its container is another job's",
+  'log: jump of billions of versions',
+  'log: reply to an aborted peek',
+  'operator: requestSnapshot',
+  'oracle: restored by a lagging reader',
+  'shape: four jobs or more',
+  'shape: job submitted again after its end',
+  'shape: two jobs on one URL',
+  'store: late commit',
+  'store: late commit conflicts',
   'care: compact',
   'care: expire',
   'care: expire refused',
