@@ -16,6 +16,8 @@ export interface SimFleet {
   restartOne(): void;
   /** The flow locks of all that run, at a moment at which nothing is half done. */
   checkAccounts(): void;
+  /** What the wall clocks of those that take snapshots show. */
+  readonly wallTimes: readonly number[];
   /** What has not ended, in words; frozen ones too. */
   readonly running: readonly string[];
 }

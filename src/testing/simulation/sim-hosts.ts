@@ -42,6 +42,11 @@ export class SimHosts implements SimFleet {
     this.#shares = cluster.world.random.int(1, 3);
   }
 
+  /** What their wall clocks show. */
+  get wallTimes(): readonly number[] {
+    return this.#running.map(({ process }) => process.clock.wallTime());
+  }
+
   get running(): readonly string[] {
     return this.#running.map(({ process }) => process.name);
   }

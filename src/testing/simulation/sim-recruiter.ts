@@ -52,6 +52,11 @@ export class SimRecruiter implements SimFleet {
     this.#duplicates = cluster.world.random.pick([0, 0.02, 0.1]);
   }
 
+  /** Its processes take no snapshots. */
+  get wallTimes(): readonly number[] {
+    return [];
+  }
+
   get running(): readonly string[] {
     return this.#running.map(({ process, worker }) => `${process.name} is ${worker.state}`);
   }

@@ -3,7 +3,7 @@
 
 import { NOOP_PREFIX, PAUSED_KEY, progressKey, noopKey, snapshotKey } from '../../job/keys.js';
 import type { JobRecord } from '../../job/records.js';
-import { decodeSnapshotRecord } from '../../job/snapshot-record.js';
+import { decodeSnapshotRecord, isSnapshotDue } from '../../job/snapshot-record.js';
 import { decodeProgress, decodeVersion } from '../../job/records.js';
 import type { SimFleet, SimKnobs } from './fleet.js';
 import { SimHosts } from './sim-hosts.js';
@@ -269,12 +269,16 @@ class Simulation {
   }
 
   /** A first one, whatever has become of it since, and what was asked for. */
-  #waitsForSnapshot({ uid, state, snapshotInterval, completeFrom }: JobRecord): boolean {
+  #waitsForSnapshot(job: JobRecord): boolean {
+    const { uid, state, snapshotInterval, completeFrom } = job;
     const { history, store } = this.#cluster;
     if (snapshotInterval === undefined || state !== 'Running') return false;
     if (completeFrom === undefined || completeFrom > history.committed) return false;
     const value = store.values.get(snapshotKey(uid));
     const record = value && decodeSnapshotRecord('snapshot', value);
-    return record?.last === undefined || record.requested === true;
+    if (record?.last !== undefined && record.requested !== true) return false;
+    // Clocks that were set back see it as due only later, by twenty minutes at most (S1).
+    const clocks = [...this.#fleet.wallTimes, ...this.#snapshotters.wallTimes];
+    return clocks.length === 0 || clocks.some((now) => isSnapshotDue(job, record, now));
   }
 }

@@ -126,6 +126,11 @@ export class SimSnapshotters {
     this.#rules = rules;
   }
 
+  /** What their wall clocks show. */
+  get wallTimes(): readonly number[] {
+    return this.#running.map(({ process }) => process.clock.wallTime());
+  }
+
   get running(): readonly string[] {
     return this.#running.map(({ process }) => process.name);
   }
