@@ -135,6 +135,8 @@ class VersionTimeWriter {
   readonly #run: Run;
   readonly #times: VersionTimes;
   readonly #containers = new Map<string, BackupContainer>();
+  /** Jobs with a call that was left to itself and has not ended: one more for each try would pile up without a bound, each with a file open. */
+  readonly #hanging = new Set<string>();
 
   constructor(run: Run, times: VersionTimes) {
     this.#run = run;
@@ -165,6 +167,7 @@ class VersionTimeWriter {
     const { rules, retryPolicy } = this.#run;
     for (let pair = this.#times.due(uid); pair !== undefined; pair = this.#times.due(uid)) {
       if (job.departure.signal.aborted) return true;
+      if (this.#hanging.has(uid)) return false;
       try {
         await this.#write(job, pair, signal);
         this.#times.written(uid, pair);
@@ -193,7 +196,7 @@ class VersionTimeWriter {
       await withHelpers(
         signal,
         (inner) => {
-          underWay = this.#writeFile(job, pair, inner);
+          underWay = this.#track(job.record.uid, this.#writeFile(job, pair, inner));
           return abortable(underWay, inner);
         },
         [
@@ -206,6 +209,15 @@ class VersionTimeWriter {
     } catch (error) {
       if (signal.aborted && underWay !== undefined) await lingerFor(underWay, clock);
       throw error;
+    }
+  }
+
+  async #track(uid: string, call: Promise<void>): Promise<void> {
+    this.#hanging.add(uid);
+    try {
+      await call;
+    } finally {
+      this.#hanging.delete(uid);
     }
   }
 

@@ -18,8 +18,8 @@ const NOBODY = 65_534;
 const DISK_KIBIBYTES = 16 << 10;
 const BAD: CheckedJob = { uid: 'bad', ranges: [] };
 const GOOD: CheckedJob = { uid: 'good', ranges: [] };
-/** A call that hangs keeps its file open, and leaves it unfinished: of each of the two tags a log file and its checksums. */
-const HANGING_FILES = 4;
+/** A call that hangs keeps its file open, and leaves it unfinished: of each of the two tags a log file and its checksums, and what notes the time. */
+const HANGING_FILES = 5;
 /** Scenarios side by side. */
 const SIDE_BY_SIDE = 3;
 

@@ -182,6 +182,26 @@ describe('P26 version times', () => {
     expect(await world.operator.status('job')).toMatchObject({ state: 'Running', savedVersion: 2n });
   });
 
+  it('asks a container that hangs nothing more until it has answered: calls do not pile up', async () => {
+    run();
+    await world.submit('job');
+    world.put(0, 'a');
+    let asked = 0;
+    let answer: () => void = () => undefined;
+    const answered = new Promise<void>((resolve) => (answer = resolve));
+    const hang = () => {
+      asked++;
+      return answered;
+    };
+    container.on('writeFile', hang, { match: timeFiles, count: 100 });
+    await world.clock.advance(600_000);
+    expect(asked).toBe(1);
+    expect(await pairs()).toEqual([]);
+    answer();
+    await world.clock.advance(70_000);
+    expect((await pairs()).length).toBeGreaterThan(0);
+  });
+
   it('a log that does not answer, or fails, costs times and nothing else', async () => {
     const running = run();
     await world.submit('job');
