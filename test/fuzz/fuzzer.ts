@@ -207,17 +207,20 @@ export class Fuzzer {
     const { stats } = this;
     stats.cases++;
     const begun = performance.now();
+    let verdict: Verdict | undefined;
+    let error: unknown;
     try {
-      const verdict = this.#run(input);
-      const settled = typeof verdict === 'string' ? verdict : await verdict;
-      if (settled === 'accepted') stats.accepted++;
-      else count(stats.refused, 'none');
-    } catch (error) {
-      const problem = this.#judge(error);
-      if (problem !== undefined) await this.#fail(input, problem, error);
-      else count(stats.refused, (error as BackupError).code);
+      const answer = this.#run(input);
+      verdict = typeof answer === 'string' ? answer : await answer;
+    } catch (thrown) {
+      error = thrown;
     }
     const ms = performance.now() - begun;
+    const problem = verdict === undefined ? this.#judge(error) : undefined;
+    if (verdict === 'accepted') stats.accepted++;
+    else if (verdict === 'refused') count(stats.refused, 'none');
+    else if (problem === undefined) count(stats.refused, (error as BackupError).code);
+    else await this.#fail(input, problem, error);
     if (ms > SLOWEST_CASE_MS) await this.#fail(input, `took ${Math.round(ms)} ms`, undefined);
     if (ms <= stats.slowestMs) return;
     stats.slowestMs = ms;
