@@ -1,5 +1,6 @@
 // Whole containers: a sound backup is damaged, and then everything is done to it that one does to a backup. With checksums, what is restored is exact.
 
+import type { Clock } from '../../../src/core/clock.js';
 import type { BackupErrorCode } from '../../../src/core/errors.js';
 import { BackupError } from '../../../src/core/errors.js';
 import type { MemoryContainer } from '../../../src/container/memory-container.js';
@@ -37,6 +38,39 @@ const CODES: readonly BackupErrorCode[] = [
   'INVALID_STATE',
 ];
 
+/** Time passes only while somebody sleeps, and then at once. What waits for damage to heal gives up some time. */
+class HastyClock implements Clock {
+  #now = 0;
+  #end = 0;
+
+  /** A case begins. */
+  begin(): void {
+    this.#end = this.#now + LONGEST_WAIT_MS;
+  }
+
+  now(): number {
+    return this.#now;
+  }
+
+  wallTime(): number {
+    return 1_700_000_000_000 + this.#now;
+  }
+
+  sleep(ms: number, signal?: AbortSignal): Promise<void> {
+    signal?.throwIfAborted();
+    this.#now += ms;
+    must(this.#now < this.#end, 'it waits for more than an hour');
+    return this.yieldToHost();
+  }
+
+  yieldToHost(): Promise<void> {
+    return new Promise((resolve) => setImmediate(resolve));
+  }
+}
+
+const LONGEST_WAIT_MS = 3_600_000;
+const clock = new HastyClock();
+
 /** undefined: refused with one of the codes. */
 async function unlessRefused<T>(work: () => Promise<T>): Promise<T | undefined> {
   try {
@@ -49,7 +83,7 @@ async function unlessRefused<T>(work: () => Promise<T>): Promise<T | undefined> 
 
 async function rowsOf(container: BackupContainer, version: bigint, deep: boolean): Promise<string> {
   const target = new MemoryRestoreTarget();
-  await restore({ container, target, version, deep, applyBytes: 4096, readBytes: 1000 });
+  await restore({ container, target, version, deep, clock, applyBytes: 4096, readBytes: 1000 });
   let lines = '';
   for (const { key, value } of target.rows())
     lines += `${Buffer.from(key).toString('hex')} ${Buffer.from(value).toString('hex')}\n`;
@@ -64,7 +98,7 @@ async function restoreSome(
   reader: InputReader,
 ): Promise<number> {
   const deep = reader.byte() % 4 === 0;
-  const description = await unlessRefused(() => describeBackup(container, { deep }));
+  const description = await unlessRefused(() => describeBackup(container, { deep, clock }));
   if (description === undefined) return 0;
   const isExact = !damaged.isForged && (backup.isCovered ? !damaged.isUncovered : damaged.changed.length === 0);
   let restored = 0;
@@ -86,8 +120,8 @@ async function restoreSome(
 
 /** A file that is not what was written is seen, where there are checksums of it. */
 async function verify(container: BackupContainer, backup: GoodBackup, damaged: Damaged): Promise<void> {
-  await unlessRefused(() => verifyBackup(container));
-  const report = await unlessRefused(() => verifyBackup(container, { deep: true }));
+  await unlessRefused(() => verifyBackup(container, { clock }));
+  const report = await unlessRefused(() => verifyBackup(container, { deep: true, clock }));
   if (report === undefined || !backup.isCovered || damaged.isForged || damaged.isUncovered) return;
   const seen = new Set(report.problems.flatMap(({ file, other }) => [file, other]));
   for (const name of damaged.changed) {
@@ -115,6 +149,7 @@ const damagedContainer: FuzzTarget = {
     return seeds;
   },
   async run(input): Promise<Verdict> {
+    clock.begin();
     const reader = new InputReader(input);
     const backup = reader.pick(await goodBackups());
     const deepAndVersion = new InputReader(reader.bytes(3));
@@ -132,14 +167,16 @@ const damagedContainer: FuzzTarget = {
 
 async function takeCare(container: BackupContainer, inner: MemoryContainer, damaged: Damaged): Promise<void> {
   const before = BigInt(60 + (damaged.files.size % 80));
-  await unlessRefused(() => expireBackup(container, { before, dryRun: true, listingLag: 0 }));
-  await unlessRefused(() => expireBackup(container, { before: 1n << 62n, dryRun: true, force: true, listingLag: 0 }));
+  await unlessRefused(() => expireBackup(container, { before, dryRun: true, listingLag: 0, clock }));
+  await unlessRefused(() =>
+    expireBackup(container, { before: 1n << 62n, dryRun: true, force: true, listingLag: 0, clock }),
+  );
   for (const [name, bytes] of damaged.files) {
     const there = await inner.readFile(name, 0, bytes.length + 1);
     must(Buffer.compare(there, bytes) === 0, `${name} was touched by what should only look`);
   }
   await unlessRefused(() =>
-    compactLogs(container, { graceMs: 0, keepNewest: 0, minFiles: 2, random: new SimRandom(1) }),
+    compactLogs(container, { graceMs: 0, keepNewest: 0, minFiles: 2, random: new SimRandom(1), clock }),
   );
 }
 
@@ -166,7 +203,7 @@ async function findIds(): Promise<readonly string[]> {
   const backup = (await goodBackups())[0] as GoodBackup;
   const container = await backup.open(await containerOf(backup.files));
   const target = new MemoryRestoreTarget();
-  await restore({ container, target, version: VERSION });
+  await restore({ container, target, version: VERSION, clock });
   return [(await target.checkpoint())?.restoreId ?? ''];
 }
 
@@ -188,6 +225,7 @@ const checkpoint: FuzzTarget = {
         ),
     ),
   async run(input): Promise<Verdict> {
+    clock.begin();
     const backup = (await goodBackups())[0] as GoodBackup;
     const ids = await (restoreIds ??= findIds());
     const reader = new InputReader(input);
@@ -199,7 +237,7 @@ const checkpoint: FuzzTarget = {
     const restoreId = known < 200 ? (ids[0] as string) : text;
     const target = new HostileTarget({ restoreId, phase, version, ...(hasCursor ? { cursor: text } : {}) });
     const container = await backup.open(await containerOf(backup.files));
-    await restore({ container, target, version: VERSION, shards, readBytes: 1000 });
+    await restore({ container, target, version: VERSION, shards, readBytes: 1000, clock });
     return 'accepted';
   },
 };
