@@ -1,19 +1,17 @@
 // Which batches were made by a MessageBatchBuilder, and are still as it made them: they need no look at their records.
 
-import type { MessageBatch } from './message-batch.js';
+const built = new WeakSet();
 
-const built = new WeakSet<MessageBatch>();
-
-export function markBuilt(batch: MessageBatch): MessageBatch {
+export function markBuilt<Batch extends object>(batch: Batch): Batch {
   built.add(batch);
   return batch;
 }
 
 /** Its buffers may be another batch's from now on. */
-export function forgetBuilt(batch: MessageBatch): void {
+export function forgetBuilt(batch: object): void {
   built.delete(batch);
 }
 
-export function isBuilt(batch: MessageBatch): boolean {
+export function isBuilt(batch: object): boolean {
   return built.has(batch);
 }

@@ -4,11 +4,11 @@ import { describe, expect, it } from 'vitest';
 import { systemClock } from '../../src/core/clock.js';
 import { utf8 } from '../../src/core/bytes.js';
 import type { MemoryContainer } from '../../src/container/memory-container.js';
-import type { BackupContainer, BackupFile, ListedFile } from '../../src/ports/backup-container.js';
+import type { BackupContainer, ListedFile } from '../../src/ports/backup-container.js';
 import { checkedContainer } from '../../src/ports/checked-container.js';
 import { describeBackup } from '../../src/restore/describe.js';
 import { versionAt } from '../../src/restore/wanted-version.js';
-import { containerOf, withFile, withListing } from './helpers.js';
+import { containerOf, failingWith, withFile, withListing } from './helpers.js';
 import type { Hostile } from './whole.js';
 import { Own, never, runWhole } from './whole.js';
 
@@ -124,7 +124,7 @@ const named: Record<string, [ContainerOf, RegExp]> = {
   ],
   'a text instead of bytes': [withData((bytes) => String(bytes.length)), /BackupContainer\.readFile .*not bytes/],
   'nothing instead of bytes': [
-    (container) => containerOf(container, { readFile: async () => undefined as never8Array }),
+    (container) => containerOf(container, { readFile: async () => undefined as never }),
     /BackupContainer\.readFile .*gave undefined/,
   ],
   'sizes that are too small': [
@@ -171,7 +171,7 @@ const named: Record<string, [ContainerOf, RegExp]> = {
       containerOf(container, {
         listFiles: (prefix) => ({
           [Symbol.asyncIterator]: () => ({
-            next: () => Promise.reject(undefined as never),
+            next: () => failingWith(undefined),
           }),
           prefix,
         }),

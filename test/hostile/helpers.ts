@@ -111,3 +111,9 @@ export function targetOf(target: RestoreTarget, change: Partial<RestoreTarget> =
     ...change,
   };
 }
+
+/** As adapters in JavaScript may fail: with something that is no Error. */
+export function failingWith(reason: unknown): Promise<never> {
+  // eslint-disable-next-line @typescript-eslint/prefer-promise-reject-errors -- that is what is tested
+  return Promise.reject(reason);
+}

@@ -5,7 +5,7 @@ import { MessageBatch } from '../../src/core/message-batch.js';
 import type { MessageBatchParts } from '../../src/core/message-batch.js';
 import { minVersion } from '../../src/core/version.js';
 import type { LogSystemInfo, PeekReply } from '../../src/ports/log-source.js';
-import { logOf, withReply } from './helpers.js';
+import { failingWith, logOf, withReply } from './helpers.js';
 import type { Hostile } from './whole.js';
 import { SPIN, Whole, never, runWhole } from './whole.js';
 
@@ -190,11 +190,11 @@ const named: Record<string, [LogOf, RegExp]> = {
     /longer than maxRecordBytes/,
   ],
   'a rejection with nothing': [
-    (log) => logOf(log, { peek: () => Promise.reject(undefined as never) }),
+    (log) => logOf(log, { peek: () => failingWith(undefined) }),
     /LogSource\.peek .*it failed with undefined, not an Error/,
   ],
   'a rejection with a text': [
-    (log) => logOf(log, { pop: () => Promise.reject('no' as never) }),
+    (log) => logOf(log, { pop: () => failingWith('no') }),
     /LogSource\.pop .*it failed with "no", not an Error/,
   ],
   'a throw instead of a rejection': [

@@ -7,7 +7,7 @@ import type { Lease, ProgressEntry, ProgressStore, ProgressTransaction } from '.
 import { checkedStore } from '../../src/ports/checked-progress-store.js';
 import { MemoryProgressStore } from '../../src/progress/memory-progress-store.js';
 import { ManualClock } from '../../src/testing/manual-clock.js';
-import { storeOf, withTransaction } from './helpers.js';
+import { failingWith, storeOf, withTransaction } from './helpers.js';
 import type { Hostile } from './whole.js';
 import { Own, SPIN, never, runWhole } from './whole.js';
 
@@ -79,7 +79,7 @@ const named: Record<string, [StoreOf, RegExp]> = {
     /an entry without a key or a value/,
   ],
   'a rejection with nothing': [
-    (store) => storeOf(store, { transact: () => Promise.reject(undefined as never) }),
+    (store) => storeOf(store, { transact: () => failingWith(undefined) }),
     /ProgressStore\.transact .*it failed with undefined/,
   ],
   'a throw instead of a rejection': [
@@ -162,7 +162,13 @@ describe('a store with', () => {
   it('watches that fire at once, always, is asked now and then', async () => {
     let watches = 0;
     const { exact } = await runWhole({
-      store: (store) => storeOf(store, { watch: async () => void watches++ }),
+      store: (store) =>
+        storeOf(store, {
+          watch: () => {
+            watches++;
+            return Promise.resolve();
+          },
+        }),
     });
     expect(exact).toBeGreaterThan(10);
     expect(watches).toBeLessThan(SPIN);

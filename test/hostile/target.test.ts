@@ -1,8 +1,8 @@
 // Restore targets that break their contract: what a restore says, and when. docs/adapters.md has the table.
 
 import { describe, expect, it } from 'vitest';
-import type { RestoreCheckpoint, RestoreShard, RestoreTarget } from '../../src/ports/restore-target.js';
-import { targetOf } from './helpers.js';
+import type { RestoreCheckpoint, RestoreTarget } from '../../src/ports/restore-target.js';
+import { failingWith, targetOf } from './helpers.js';
 import type { Hostile } from './whole.js';
 import { Own, runWhole } from './whole.js';
 
@@ -69,7 +69,7 @@ const named: Record<string, [TargetOf, RegExp]> = {
     /TARGET_NOT_EMPTY/,
   ],
   'an apply that fails with nothing': [
-    (target) => targetOf(target, { apply: () => Promise.reject(undefined as never) }),
+    (target) => targetOf(target, { apply: () => failingWith(undefined) }),
     /RestoreTarget\.apply .*it failed with undefined/,
   ],
   'an apply that throws at once': [

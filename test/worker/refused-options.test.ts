@@ -46,7 +46,7 @@ describe('an option of the wrong type', () => {
     );
     const pool = new TaskPool({ concurrency: 2 });
     expect(pool.concurrency).toBe(2);
-    await expect(pool.run(wrong(5))).rejects.toMatchObject(refused(/task .* got number/));
+    await expect(pool.run<undefined>(wrong(5))).rejects.toMatchObject(refused(/task .* got number/));
   });
 
   it('is refused by the loops, before they start anything', async () => {

@@ -2,11 +2,13 @@
 
 import type { planFromStore } from '../../job/recruiter-transactions.js';
 import type { BackupContainer } from '../../ports/backup-container.js';
+import type { ProgressStore } from '../../ports/progress-store.js';
 import type { RestoreTarget } from '../../ports/restore-target.js';
+import type { compactLogs } from '../../restore/compact.js';
+import type { expireBackup } from '../../restore/expire.js';
+import type { takeSnapshot } from '../../snapshot/take-snapshot.js';
 import type { BackupWorkerOptions } from '../../worker/options.js';
 import type { WorkerRules } from '../../worker/rules.js';
-import type { CareRules } from './sim-care.js';
-import type { SnapshotRules } from './snapshot-runs.js';
 
 /** What a worker is made with instead: its ports, its clock, its knobs. */
 export type PlantedOptions = (options: BackupWorkerOptions) => BackupWorkerOptions;
@@ -16,6 +18,19 @@ export interface HostRules {
   readonly options?: PlantedOptions;
   /** How the recruiter plans. */
   readonly plan?: typeof planFromStore;
+}
+
+/** What a planted bug replaces of snapshots. */
+export interface SnapshotRules {
+  readonly take?: typeof takeSnapshot;
+  /** What the process takes for its store. */
+  readonly store?: (store: ProgressStore) => ProgressStore;
+}
+
+/** What a planted bug replaces of those who look after backups. */
+export interface CareRules {
+  readonly expire?: typeof expireBackup;
+  readonly compact?: typeof compactLogs;
 }
 
 /** What a test may replace. */

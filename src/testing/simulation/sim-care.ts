@@ -17,16 +17,11 @@ import { MemoryRestoreTarget } from '../memory-restore-target.js';
 import { differenceOf } from './check-containers.js';
 import { checkReport } from './check-report.js';
 import { MAX_LISTING_LAG_MS } from './faults.js';
+import type { CareRules } from './planted-rules.js';
 import type { SimCluster } from './cluster.js';
 import { SimProcess } from './process.js';
 import { standstill } from './standstill.js';
 import { describeError } from './trace.js';
-
-/** What a planted bug replaces. */
-export interface CareRules {
-  readonly expire?: typeof expireBackup;
-  readonly compact?: typeof compactLogs;
-}
 
 type Care = 'expire' | 'compact' | 'verify' | 'record checksums' | 'restore';
 

@@ -1,11 +1,10 @@
 // `runSnapshots` in a process of a simulated cluster, and the processes that run nothing else, where the workers have one each.
 
-import type { takeSnapshot } from '../../snapshot/take-snapshot.js';
 import { runSnapshotsWith } from '../../worker/snapshot-runner.js';
 import type { ScheduledSnapshotKnobs, SnapshotEvent } from '../../worker/snapshot-options.js';
-import type { ProgressStore } from '../../ports/progress-store.js';
 import type { SimCluster } from './cluster.js';
 import { MAX_LISTING_LAG_MS } from './faults.js';
+import type { SnapshotRules } from './planted-rules.js';
 import { SimProcess } from './process.js';
 import type { SimRandom } from './random.js';
 import { describeError } from './trace.js';
@@ -19,13 +18,6 @@ export interface SnapshotRunKnobs {
   readonly retryMinDelay: number;
   readonly retryMaxDelay: number;
   readonly snapshot: ScheduledSnapshotKnobs;
-}
-
-/** What a planted bug replaces. */
-export interface SnapshotRules {
-  readonly take?: typeof takeSnapshot;
-  /** What the process takes for its store. */
-  readonly store?: (store: ProgressStore) => ProgressStore;
 }
 
 export function drawSnapshotKnobs(random: SimRandom): SnapshotRunKnobs {
