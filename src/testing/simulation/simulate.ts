@@ -102,8 +102,10 @@ class Simulation {
     const { faults, random, scheduler } = world;
     store.onCommit(({ writes, process }) => {
       const isNoop = [...writes.keys()].some((key) => key.startsWith(NOOP_PREFIX));
-      if (!isNoop || faults.stopped || !random.chance(0.15) || !this.#operator.hasPlans) return;
+      if (!isNoop || faults.stopped || !random.chance(0.3) || !this.#operator.hasPlans) return;
       scheduler.schedule(random.between(0, 4), () => this.#operator.hurry());
+      // Late enough for the job to be heard of meanwhile.
+      if (random.chance(0.7)) process.spoilAnswer(random.between(20, 250), random.chance(0.5));
       if (random.chance(0.3) && faults.rates.kill > 0) scheduler.schedule(random.between(5, 120), () => process.kill());
     });
   }
