@@ -14,6 +14,7 @@ export * from './core/atomic.js';
 export { compareBytes, equalBytes, fromHex, keyAfter, toHex } from './core/bytes.js';
 
 export * from './ports/index.js';
+export { LISTING_LAG } from './ports/backup-container.js';
 
 export * from './pipeline/flow-lock.js';
 export * from './pipeline/message-queue.js';
