@@ -13,6 +13,10 @@ import { printSummary } from './summary.js';
 import type { FuzzTarget } from './target.js';
 import { TARGETS, targetOf } from './targets/index.js';
 
+const USAGE = `npm run fuzz -- [--cases N] [--for MINUTES] [--target NAME]… [--seed S] [--jobs J] [--patience SECONDS] [--blind] [--save FOLDER]
+npm run fuzz -- --replay FILE
+npm run fuzz -- --list`;
+
 /** Of one target that a child is given at a time; its corpus stays with it. */
 const CASES_AT_A_TIME = 20_000;
 const MAX_FAILURES = 20;
@@ -20,6 +24,7 @@ const MAX_FAILURES = 20;
 function readOptions() {
   const { values } = parseArgs({
     options: {
+      help: { type: 'boolean', default: false },
       cases: { type: 'string', default: '1000000' },
       target: { type: 'string', multiple: true },
       seed: { type: 'string', default: String(Math.floor(Math.random() * 2 ** 31)) },
@@ -51,6 +56,19 @@ function readOptions() {
 }
 
 type Options = ReturnType<typeof readOptions>;
+
+/** undefined: they are wrong, which has been said. */
+function optionsOrUsage(): Options | undefined {
+  try {
+    const options = readOptions();
+    if (!options.help) return options;
+    console.log(USAGE);
+  } catch (error) {
+    console.error(`${error instanceof Error ? error.message : String(error)}\n\n${USAGE}`);
+    process.exitCode = 2;
+  }
+  return undefined;
+}
 
 /** Round after round over the targets, so that a run that is stopped has looked at all of them. */
 function* assignments({ cases, targets, seed, minutes, blind }: Options): Generator<Assignment> {
@@ -121,7 +139,8 @@ async function fuzz(options: Options): Promise<void> {
   process.exitCode = failures.length === 0 ? 0 : 1;
 }
 
-const options = readOptions();
-if (options.list) for (const { name, weight } of TARGETS) console.log(weight > 0 ? name : `${name} (only by name)`);
-else if (options.replay !== undefined) await replay(options.replay);
-else await fuzz(options);
+const options = optionsOrUsage();
+if (options?.list === true)
+  for (const { name, weight } of TARGETS) console.log(weight > 0 ? name : `${name} (only by name)`);
+else if (options?.replay !== undefined) await replay(options.replay);
+else if (options !== undefined) await fuzz(options);

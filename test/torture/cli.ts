@@ -13,6 +13,7 @@ import { HOST_KILLS, runHost } from './host.js';
 import { Report } from './report.js';
 import { World } from './world.js';
 
+const USAGE = 'npm run torture -- [--kills N] [--seed S] [--only fleet,host,disk] [--dir FOLDER] [--keep]';
 const PARTS = ['fleet', 'host', 'disk'] as const;
 
 function readOptions() {
@@ -37,7 +38,16 @@ function readOptions() {
   return { kills: whole('kills'), seed: whole('seed'), parts, dir: values.dir, keep: values.keep };
 }
 
-const { kills, seed, parts, dir, keep } = readOptions();
+function optionsOrExit(): ReturnType<typeof readOptions> {
+  try {
+    return readOptions();
+  } catch (error) {
+    console.error(`${error instanceof Error ? error.message : String(error)}\n\n${USAGE}`);
+    process.exit(2);
+  }
+}
+
+const { kills, seed, parts, dir, keep } = optionsOrExit();
 await mkdir(dir, { recursive: true });
 const folder = await mkdtemp(join(dir, 'tidemark-torture-'));
 // Children that are not root read the code, too.
