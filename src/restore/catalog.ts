@@ -21,10 +21,10 @@ import {
   PROPERTY,
   parseEncryptionMetadata,
   parseJobMarker,
-  parseNumberProperty,
 } from '../format/fdb/properties.js';
 import type { BackupContainer } from '../ports/backup-container.js';
 import type { DescriptionProblem, LogFile } from './description.js';
+import { readNumberProperty } from './number-property.js';
 
 export interface SnapshotFile extends SnapshotFileDescriptor {
   readonly name: string;
@@ -115,13 +115,13 @@ async function readProperties(
     const bytes = await readSmallFile(container, name, limit);
     return bytes === undefined ? undefined : parse(bytes, name);
   };
-  const optional = async <T>(
-    name: string,
-    limit: number,
-    parse: (bytes: Uint8Array, file: string) => T,
-  ): Promise<T | undefined> => {
+  const number = (name: string): Promise<bigint | undefined> => {
+    signal?.throwIfAborted();
+    return readNumberProperty(container, name);
+  };
+  const optionalNumber = async (name: string): Promise<bigint | undefined> => {
     try {
-      return await required(name, limit, parse);
+      return await number(name);
     } catch (error) {
       if (!BackupError.is(error, 'CORRUPT_FILE')) throw error;
       problems.push({ kind: 'property', message: error.message, file: name });
@@ -130,16 +130,16 @@ async function readProperties(
   };
   const properties = {
     // The marks of an expiry and the encryption decide what may be trusted: if they are damaged, nothing may be.
-    expiredEnd: await required(PROPERTY.expiredEndVersion, MAX_PROPERTY_BYTES, parseNumberProperty),
-    unreliableEnd: await required(PROPERTY.unreliableEndVersion, MAX_PROPERTY_BYTES, parseNumberProperty),
+    expiredEnd: await number(PROPERTY.expiredEndVersion),
+    unreliableEnd: await number(PROPERTY.unreliableEndVersion),
     encryption: (await required(PROPERTY.encryptionMetadata, MAX_PROPERTY_BYTES, parseEncryptionMetadata)) ?? {
       enabled: false,
       blockSize: 0,
     },
     job: await required(JOB_MARKER_NAME, MAX_JOB_MARKER_BYTES, parseJobMarker),
-    mutationLogType: await optional(PROPERTY.mutationLogType, MAX_PROPERTY_BYTES, parseNumberProperty),
-    logBegin: await optional(PROPERTY.logBeginVersion, MAX_PROPERTY_BYTES, parseNumberProperty),
-    logEnd: await optional(PROPERTY.logEndVersion, MAX_PROPERTY_BYTES, parseNumberProperty),
+    mutationLogType: await optionalNumber(PROPERTY.mutationLogType),
+    logBegin: await optionalNumber(PROPERTY.logBeginVersion),
+    logEnd: await optionalNumber(PROPERTY.logEndVersion),
   };
   return { properties, problems };
 }

@@ -1,24 +1,18 @@
-// The properties of a container that are plain numbers: reading them, and moving them forwards only.
+// The properties of a container that are plain numbers: moving them forwards only.
 
 import { BackupError } from '../core/errors.js';
 import type { Version } from '../core/version.js';
-import { MAX_PROPERTY_BYTES, PROPERTY, encodeNumberProperty, parseNumberProperty } from '../format/fdb/properties.js';
+import { PROPERTY, encodeNumberProperty } from '../format/fdb/properties.js';
 import type { BackupContainer, WriteFileOptions } from '../ports/backup-container.js';
-import { readSmallFile } from './catalog.js';
+import { readNumberProperty } from './number-property.js';
 
 /** A container has no compare-and-set. Another writer can only be noticed afterwards; so often is its smaller value put right. */
 const MAX_ATTEMPTS = 5;
 
-/** CORRUPT_FILE if it is no number; undefined if there is none. */
-export async function readMark(container: BackupContainer, name: string): Promise<Version | undefined> {
-  const bytes = await readSmallFile(container, name, MAX_PROPERTY_BYTES);
-  return bytes === undefined ? undefined : parseNumberProperty(bytes, name);
-}
-
 /** Makes the mark at least `value`. It never moves backwards: neither by this call nor, as far as it can see, by another's at the same time. */
 export async function advanceMark(container: BackupContainer, name: string, value: Version): Promise<void> {
   for (let attempt = 0; attempt < MAX_ATTEMPTS; attempt++) {
-    const present = await readMark(container, name);
+    const present = await readNumberProperty(container, name);
     if (present !== undefined && present >= value) return;
     await writeSmallFile(container, name, encodeNumberProperty(value));
   }
@@ -38,7 +32,7 @@ export async function advanceLogCache(container: BackupContainer, end: Version):
 
 async function readCache(container: BackupContainer, name: string): Promise<Version | undefined | 'damaged'> {
   try {
-    return await readMark(container, name);
+    return await readNumberProperty(container, name);
   } catch (error) {
     if (BackupError.is(error, 'CORRUPT_FILE')) return 'damaged';
     throw error;

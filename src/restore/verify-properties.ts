@@ -9,10 +9,10 @@ import {
   PROPERTY,
   parseEncryptionMetadata,
   parseJobMarker,
-  parseNumberProperty,
 } from '../format/fdb/properties.js';
 import type { BackupContainer } from '../ports/backup-container.js';
 import { readSmallFile } from './catalog.js';
+import { readNumberProperty } from './number-property.js';
 import { isDamage } from './verify-read.js';
 import type { ProblemCollector } from './verify-report.js';
 
@@ -26,14 +26,9 @@ export async function verifyProperties(
   container: BackupContainer,
   problems: ProblemCollector,
 ): Promise<VerifiedProperties> {
-  const read = async <T>(
-    name: string,
-    limit: number,
-    parse: (bytes: Uint8Array, file: string) => T,
-  ): Promise<T | undefined> => {
+  const checked = async <T>(name: string, read: () => Promise<T>): Promise<T | undefined> => {
     try {
-      const bytes = await readSmallFile(container, name, limit);
-      return bytes === undefined ? undefined : parse(bytes, name);
+      return await read();
     } catch (error) {
       if (!isDamage(error)) throw error;
       problems.add({
@@ -46,7 +41,12 @@ export async function verifyProperties(
       return undefined;
     }
   };
-  const number = (name: string) => read(name, MAX_PROPERTY_BYTES, parseNumberProperty);
+  const read = <T>(name: string, limit: number, parse: (bytes: Uint8Array, file: string) => T) =>
+    checked(name, async () => {
+      const bytes = await readSmallFile(container, name, limit);
+      return bytes === undefined ? undefined : parse(bytes, name);
+    });
+  const number = (name: string) => checked(name, () => readNumberProperty(container, name));
   await number(PROPERTY.mutationLogType);
   await number(PROPERTY.logBeginVersion);
   await number(PROPERTY.logEndVersion);

@@ -16,6 +16,7 @@ import {
 import type { RangeFileSums } from '../format/fdb/snapshot-sums.js';
 import { MAX_SNAPSHOT_SUMS_BYTES, encodeSnapshotSums, parseSnapshotSums } from '../format/fdb/snapshot-sums.js';
 import type { BackupContainer } from '../ports/backup-container.js';
+import { readToEnd } from '../ports/read-to-end.js';
 import { retrying } from './backoff.js';
 import { disjointWithin } from './coverage.js';
 import type { ResolvedSnapshot } from './snapshot-options.js';
@@ -140,7 +141,7 @@ export async function isShared(
 export async function expiredVersion(container: BackupContainer, access: Access): Promise<Version> {
   let version = 0n;
   for (const name of [PROPERTY.unreliableEndVersion, PROPERTY.expiredEndVersion]) {
-    const bytes = await readWhole(container, name, MAX_PROPERTY_BYTES, access);
+    const bytes = await readWhole(container, name, MAX_PROPERTY_BYTES, access, readToEnd);
     const end = bytes === undefined ? 0n : parseNumberProperty(bytes, name);
     if (end > version) version = end;
   }

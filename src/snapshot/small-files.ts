@@ -4,6 +4,7 @@ import { abortable, abortableStream } from '../core/abort.js';
 import { equalBytes } from '../core/bytes.js';
 import { BackupError } from '../core/errors.js';
 import type { BackupContainer, BackupFile, ListedFile } from '../ports/backup-container.js';
+import type { readToEnd } from '../ports/read-to-end.js';
 import type { RetryPolicy } from './backoff.js';
 import { retrying } from './backoff.js';
 
@@ -13,15 +14,18 @@ export interface Access {
   readonly signal: AbortSignal;
 }
 
-/** undefined: there is no such file. */
+const readOnce: typeof readToEnd = (container, name, maxBytes) => container.readFile(name, 0, maxBytes + 1);
+
+/** undefined: there is no such file. `read`: `readToEnd` for a file that does not say itself where it ends. */
 export async function readWhole(
   container: BackupContainer,
   name: string,
   maxBytes: number,
   { policy, signal }: Access,
+  read = readOnce,
 ): Promise<Uint8Array | undefined> {
   try {
-    const bytes = await retrying(policy, signal, () => abortable(container.readFile(name, 0, maxBytes + 1), signal));
+    const bytes = await retrying(policy, signal, () => abortable(read(container, name, maxBytes), signal));
     if (bytes.length <= maxBytes) return bytes;
     throw new BackupError('CORRUPT_FILE', `${name} is larger than ${maxBytes} bytes`, { file: name, offset: maxBytes });
   } catch (error) {
