@@ -25,6 +25,7 @@ const CANNOT_HOLD = [
   'an aborted write leaves the file that it would have replaced',
   'of several writers of one name the last to finish stays, whole',
   'every other name is taken as it is',
+  'what is finished or deleted is read as it is at once, whatever a listing shows',
 ];
 
 /** The two files that an encrypted container has from the start are no surprise to anybody but the suite. */
