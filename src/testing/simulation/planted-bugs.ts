@@ -36,6 +36,8 @@ const FITS = 'file within its epoch (P14)';
 const CONTENT = 'file content';
 const STORED_WITH_TIME = 'a version with a time is stored by every tag (P26)';
 const NEEDED_LOG = 'no log goes that is needed';
+/** The port's contract, watched at the door. */
+const WORKER = 'a worker fails only when it must';
 const EXACT = 'a restore is exact';
 
 const workers: readonly PlantedBug[] = [
@@ -171,7 +173,7 @@ const logs: readonly PlantedBug[] = [
   ]),
   host('pop one version too far', 'P5', log.popsOneTooFar, [NOT_RECORDED]),
   host('the end of a peek taken for inclusive', 'ports', log.peeksEndTooFar, [CONTENT]),
-  host('a key interval that ends at its last key', 'P19', log.keyIntervalTooShort, [CONTENT]),
+  host('a key interval that ends at its last key', 'P19', log.keyIntervalTooShort, [CONTENT, WORKER]),
   host('the time before the question', 'P26', log.timeBeforeQuestion, [
     'all that a version stands for was committed at its time (P26)',
   ]),
@@ -240,7 +242,7 @@ const others: readonly PlantedBug[] = [
     name: 'expire without looking for a snapshot that stays',
     breaks: 'docs/care.md',
     rules: { care: { expire: expiresRegardless } },
-    foundBy: ['what is to stay restorable does'],
+    foundBy: ['what is to stay restorable does', 'an expiry leaves something to restore'],
   },
   {
     name: 'expire deletes before it says so',

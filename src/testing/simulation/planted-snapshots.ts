@@ -1,7 +1,7 @@
 // Deliberate mistakes around snapshots, made from outside: each wraps what the library is given, so that it behaves as if it had the mistake itself.
 
 import { BackupError } from '../../core/errors.js';
-import type { BackupContainer } from '../../ports/backup-container.js';
+import type { BackupContainer, ListedFile } from '../../ports/backup-container.js';
 import type { RangeSource } from '../../ports/range-source.js';
 import type { Lease, ProgressStore } from '../../ports/progress-store.js';
 import { isLeaseKey } from '../../progress/lease-record.js';
@@ -36,21 +36,21 @@ export const takeWhatWasScanned: typeof takeSnapshot = (options) => {
 /** Range files are finished by and by: nobody waits for them, and they count as there at once. */
 export const takeWithoutWaiting: typeof takeSnapshot = (options) => {
   const { container } = options;
-  const believed = new Map<string, number>();
+  const believed = new Map<string, Uint8Array>();
   const hasty: BackupContainer = {
     ...forwarded(container),
     writeFile: async (name, writing) => {
       const file = await container.writeFile(name, writing);
       if (!name.startsWith('kvranges/')) return file;
-      let size = 0;
+      const pieces: Uint8Array[] = [];
       return {
         name: file.name,
         append: (chunks) => {
-          for (const chunk of chunks) size += chunk.length;
+          for (const chunk of chunks) pieces.push(chunk.slice());
           return file.append(chunks);
         },
         finish: () => {
-          believed.set(name, size);
+          believed.set(name, Buffer.concat(pieces));
           file.finish().catch(() => undefined);
           return Promise.resolve();
         },
@@ -58,8 +58,16 @@ export const takeWithoutWaiting: typeof takeSnapshot = (options) => {
       };
     },
     async *listFiles(prefix) {
-      for await (const file of container.listFiles(prefix)) if (!believed.has(file.name)) yield file;
-      for (const [name, size] of believed) if (name.startsWith(prefix)) yield { name, size };
+      const files: ListedFile[] = [];
+      for await (const file of container.listFiles(prefix)) if (!believed.has(file.name)) files.push(file);
+      for (const [name, { length }] of believed) if (name.startsWith(prefix)) files.push({ name, size: length });
+      yield* files.sort(byName);
+    },
+    readFile: (name, offset, length) => {
+      const bytes = believed.get(name);
+      return bytes === undefined
+        ? container.readFile(name, offset, length)
+        : Promise.resolve(bytes.slice(offset, offset + length));
     },
   };
   return takeSnapshot({ ...options, container: hasty });
@@ -129,7 +137,9 @@ export function rowsTakenForOlder(container: BackupContainer): BackupContainer {
       await learn();
       // Checksums would tell.
       if (prefix.startsWith('properties/tidemark_s')) return;
-      for await (const file of container.listFiles(prefix)) yield { name: older(file.name), size: file.size };
+      const files: ListedFile[] = [];
+      for await (const file of container.listFiles(prefix)) files.push({ name: older(file.name), size: file.size });
+      yield* files.sort(byName);
     },
     async readFile(name, offset, length) {
       await learn();
@@ -141,6 +151,10 @@ export function rowsTakenForOlder(container: BackupContainer): BackupContainer {
       return new Uint8Array(Buffer.from(text, 'latin1')).slice(offset, offset + length);
     },
   };
+}
+
+function byName(a: ListedFile, b: ListedFile): number {
+  return a.name < b.name ? -1 : 1;
 }
 
 function forwarded(container: BackupContainer): BackupContainer {

@@ -46,8 +46,8 @@ export class SimDatabase {
     return this.#acceptsCommits;
   }
 
-  /** The current epoch ends, somewhere in the uncommitted tail. */
-  recover(): void {
+  /** The current epoch ends, somewhere in the uncommitted tail. For `unheardMs` nobody hears of it. */
+  recover(unheardMs = 0): void {
     const { log, history, world } = this.#cluster;
     const { random, scheduler, hits } = world;
     const begin = history.committed + 1n;
@@ -58,7 +58,7 @@ export class SimDatabase {
     hits.add('fault: recovery');
     this.#acceptsCommits = false;
     const epoch = log.current.epoch + random.int(1, 2);
-    log.recover({ epoch, end: random.pick(ends), totalTags });
+    log.recover({ epoch, end: random.pick(ends), totalTags, unheardMs });
     scheduler.schedule(random.between(0, 60), () => {
       if (log.current.epoch === epoch) this.#accept();
     });

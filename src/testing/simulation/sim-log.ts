@@ -34,6 +34,8 @@ export class SimLog {
   #current: SimEpochLog;
   #state: LogSystemInfo['recoveryState'] = 'recovering';
   #oldestBackupEpoch: LogEpoch | undefined;
+  /** Virtual ms at which the news of the last recovery set out. */
+  #heardAt = 0;
 
   constructor(world: SimWorld, history: SimHistory, first: { epoch: LogEpoch; begin: Version; totalTags: number }) {
     this.#world = world;
@@ -87,7 +89,8 @@ export class SimLog {
   }
 
   /** Ends the current epoch at `end` and begins the next one there; the tail at or above it is rolled back. */
-  recover(next: { epoch: LogEpoch; end: Version; totalTags: number }): void {
+  recover(next: { epoch: LogEpoch; end: Version; totalTags: number; unheardMs?: number }): void {
+    this.#heardAt = this.#world.scheduler.now + (next.unheardMs ?? 0);
     const rolledBack = this.#history.rollBack(next.end);
     if (rolledBack > 0) this.#world.hits.add('log: uncommitted tail rolled back');
     this.#world.trace.add(
@@ -103,6 +106,11 @@ export class SimLog {
     this.#oldestBackupEpoch = undefined;
     this.#wake();
     this.#publish();
+  }
+
+  /** ms from now until anybody hears of the last recovery. */
+  get unheardMs(): number {
+    return Math.max(0, this.#heardAt - this.#world.scheduler.now);
   }
 
   setRecoveryState(state: LogSystemInfo['recoveryState']): void {
@@ -269,7 +277,8 @@ export class SimLog {
         this.#subscribers.delete(subscriber);
         return;
       }
-      process.deliver(random.between(lateness / 2, lateness + faults.rates.noticeDelayMs), () => {
+      const delay = random.between(lateness / 2, lateness + faults.rates.noticeDelayMs);
+      process.deliver(this.unheardMs + delay, () => {
         pending = true;
         wake?.();
       });

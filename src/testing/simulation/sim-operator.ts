@@ -59,12 +59,23 @@ export class SimOperator {
   }
 
   /** Submits a job now that was planned for later: the moment is an interesting one. */
-  hurry(): void {
+  hurry(why: 'a noop' | 'a recovery'): void {
     const next = this.#nextPlan;
     if (next === undefined) return;
     next.event.cancelled = true;
-    this.#cluster.hits.add('operator: submit just after a noop');
+    this.#cluster.hits.add(`operator: submit just after ${why}`);
     this.#submit(next.plan);
+  }
+
+  /** Discontinues a job now that is Running, unless an operator means to abort it. */
+  discontinueOne(): void {
+    const { hits, jobs, world } = this.#cluster;
+    const running = this.#planned.filter(
+      ({ plan }) => plan.end !== 'abort' && jobs.byUid(plan.uid)?.state === 'Running',
+    );
+    if (running.length === 0) return;
+    hits.add('operator: discontinue just after a recovery');
+    this.#end({ ...world.random.pick(running).plan, end: 'discontinue' });
   }
 
   get #nextPlan(): { readonly plan: SimJobPlan; readonly event: SimEvent } | undefined {

@@ -117,10 +117,14 @@ export class SimRecruiter implements SimFleet {
 
   async #recruit(process: SimProcess, store: ProgressStore): Promise<void> {
     const { log, world, hits } = this.#cluster;
+    // It hears of some recoveries late; of others it does, and is slow.
+    const isLate = log.unheardMs > 0 && world.random.chance(0.5);
+    if (isLate) await process.clock.sleep(log.unheardMs);
     const info = await process.call('log', 'look at the log system', () => log.info, unavailable);
     const current = info.epochs.at(-1);
     if (current === undefined) return;
     await announceEpoch(store, current);
+    if (log.unheardMs > 0) await process.clock.sleep(world.random.between(0, log.unheardMs));
     const plan = await (this.#planted.plan ?? planFromStore)(store, info.epochs);
     countPlan(this.#cluster, info.epochs, plan);
     for (const planned of plan.workers) {

@@ -1,7 +1,7 @@
 // One simulated run: a seed in, a verdict out. First a while of commits, jobs, recoveries and faults; then the faults stop, and everything must come to rest; then every
 // container is read back.
 
-import { NOOP_PREFIX, PAUSED_KEY, progressKey, noopKey, snapshotKey } from '../../job/keys.js';
+import { PAUSED_KEY, progressKey, noopKey, snapshotKey } from '../../job/keys.js';
 import type { JobRecord } from '../../job/records.js';
 import { decodeSnapshotRecord, isSnapshotDue } from '../../job/snapshot-record.js';
 import { decodeProgress, decodeVersion } from '../../job/records.js';
@@ -14,6 +14,7 @@ import { activeJobs } from './check-store.js';
 import { SimCare } from './sim-care.js';
 import { SimCluster } from './cluster.js';
 import { SimLooks } from './looks.js';
+import { provokeNoops, provokeStarts, recover } from './provoked.js';
 import { SimDatabase } from './sim-database.js';
 import { SimOperator } from './sim-operator.js';
 import { SimJobs } from './sim-jobs.js';
@@ -96,26 +97,13 @@ class Simulation {
     this.#looks = new SimLooks(this.#cluster, this.#fleet);
   }
 
-  /** A job that is submitted while a noop is on its way, and a worker that dies soon after: P2, P6, scenarios 4 and 5. */
-  #provoke(): void {
-    const { store, world } = this.#cluster;
-    const { faults, random, scheduler } = world;
-    store.onCommit(({ writes, process }) => {
-      const isNoop = [...writes.keys()].some((key) => key.startsWith(NOOP_PREFIX));
-      if (!isNoop || faults.stopped || !random.chance(0.3) || !this.#operator.hasPlans) return;
-      scheduler.schedule(random.between(0, 4), () => this.#operator.hurry());
-      // Late enough for the job to be heard of meanwhile.
-      if (random.chance(0.7)) process.spoilAnswer(random.between(20, 250), random.chance(0.5));
-      if (random.chance(0.3) && faults.rates.kill > 0) scheduler.schedule(random.between(5, 120), () => process.kill());
-    });
-  }
-
   async run(): Promise<void> {
     const { scheduler } = this.#cluster.world;
     const hasFailed = () => !this.#cluster.verdict.isGood;
     this.#jobs.plan();
     this.#planMishaps();
-    this.#provoke();
+    provokeNoops(this.#cluster, this.#operator);
+    provokeStarts(this.#cluster, this.#operator);
     this.#database.start();
     this.#cluster.ranges.start();
     this.#snapshotters.start(this.#snapshotterCount);
@@ -191,11 +179,12 @@ class Simulation {
     const { containers, world } = this.#cluster;
     const { random, scheduler } = world;
     const sometime = () => random.between(20, this.#calmAt);
+    const recoverNow = () => recover(this.#cluster, this.#database, this.#operator);
     for (let i = random.int(0, 3); i > 0; i--) {
       const at = sometime();
-      scheduler.schedule(at, () => this.#database.recover());
+      scheduler.schedule(at, recoverNow);
       // Before the last one has been dealt with.
-      if (random.chance(0.2)) scheduler.schedule(at + random.between(0, 80), () => this.#database.recover());
+      if (random.chance(0.2)) scheduler.schedule(at + random.between(0, 80), recoverNow);
     }
     for (let i = random.chance(0.3) ? random.int(1, 3) : 0; i > 0; i--) {
       const at = sometime();
