@@ -1,8 +1,22 @@
 import { join } from 'node:path';
 import type { RestoreOperation } from 'tidemark';
-import { expect, it } from 'vitest';
+import { describe, expect, it } from 'vitest';
 import { LevelRestoreTarget } from '../../../examples/level-host/restore-target.js';
+import { restoreTargetSuite } from '../../../src/testing/target-suite.js';
 import { tempFolder } from './temp-folder.js';
+
+describe('passes the conformance suite', () => {
+  const open = async () => {
+    const folder = join(await tempFolder(), 'db');
+    let target = await LevelRestoreTarget.open(folder);
+    const reopen = async () => {
+      await target.close();
+      return (target = await LevelRestoreTarget.open(folder));
+    };
+    return { target, reopen, cleanup: () => target.close() };
+  };
+  for (const { name, run } of restoreTargetSuite(open, { shards: false, failures: false })) it(name, run);
+});
 
 const bytes = (text: string) => Buffer.from(text);
 const set = (key: string, value: string): RestoreOperation => ({ type: 'set', key: bytes(key), value: bytes(value) });
