@@ -51,8 +51,8 @@ export class SimRanges {
       batchRows: random.pick([1, 3, 8]),
       batchMs: random.pick([0, 10, 60]),
       changeMs: random.pick([0, 40, 150]),
-      collectMs: random.pick([0, 40, 150]),
-      unreadable: random.pick([0, 0, 0.05]),
+      collectMs: random.pick([0, 15, 40, 150]),
+      unreadable: random.pick([0, 0.05, 0.2]),
     };
     for (let i = 1; i < this.#temper.regions; i++) this.#regions.split(this.#someKey());
   }
