@@ -1,5 +1,7 @@
 // Keys and values are byte strings. Keys order as unsigned bytes, a prefix before what extends it.
 
+import { types } from 'node:util';
+
 export const EMPTY_BYTES: Uint8Array = new Uint8Array(0);
 
 /**
@@ -8,6 +10,11 @@ export const EMPTY_BYTES: Uint8Array = new Uint8Array(0);
  */
 // eslint-disable-next-line @typescript-eslint/unbound-method -- always called with its `this`
 export const setBytes = Uint8Array.prototype.set;
+
+/** Buffers are, and so are arrays of another realm (a test runner's, say), which are no instances of this one's class. */
+export function isBytes(value: unknown): value is Uint8Array {
+  return value instanceof Uint8Array || types.isUint8Array(value);
+}
 
 /** < 0, 0 or > 0. A plain loop: for keys it beats Buffer.compare of subarrays by four times (measured, 16-byte keys). */
 export function compareBytes(a: Uint8Array, b: Uint8Array): number {

@@ -1,6 +1,8 @@
 // Whether a MessageBatch is what it says: the pipeline copies its records as they are and looks at none of them, so what is wrong here would be stored.
 
+import { types } from 'node:util';
 import { isBuilt } from './built-batches.js';
+import { isBytes } from './bytes.js';
 import { BackupError } from './errors.js';
 import type { MessageBatch } from './message-batch.js';
 import { RECORD_HEADER_BYTES } from './message-batch.js';
@@ -23,10 +25,10 @@ export function batchProblem(batch: MessageBatch): string | undefined {
 function shapeProblem(batch: Partial<MessageBatch>): string | undefined {
   const { bytes, byteLength, recordStarts, recordCount, versions, versionRecords, versionCount, maxRecordBytes } =
     batch;
-  if (!(bytes instanceof Uint8Array)) return 'bytes must be a Uint8Array';
-  if (!(recordStarts instanceof Uint32Array)) return 'recordStarts must be a Uint32Array';
-  if (!(versions instanceof BigInt64Array)) return 'versions must be a BigInt64Array';
-  if (!(versionRecords instanceof Uint32Array)) return 'versionRecords must be a Uint32Array';
+  if (!isBytes(bytes)) return 'bytes must be a Uint8Array';
+  if (!types.isUint32Array(recordStarts)) return 'recordStarts must be a Uint32Array';
+  if (!types.isBigInt64Array(versions)) return 'versions must be a BigInt64Array';
+  if (!types.isUint32Array(versionRecords)) return 'versionRecords must be a Uint32Array';
   if (!isCount(byteLength, bytes.length))
     return `byteLength must be from 0 to ${bytes.length}, got ${String(byteLength)}`;
   if (!isCount(recordCount, recordStarts.length - 1))
@@ -135,6 +137,6 @@ function comparePart(bytes: Uint8Array, at: number, length: number, key: Uint8Ar
 
 /** Whether it is as small as can be does not matter. */
 function keysProblem({ minKey, endKey, recordCount }: MessageBatch): string | undefined {
-  if (recordCount === 0 || (minKey instanceof Uint8Array && endKey instanceof Uint8Array)) return undefined;
+  if (recordCount === 0 || (isBytes(minKey) && isBytes(endKey))) return undefined;
   return 'minKey and endKey must be keys: the interval that it touches';
 }

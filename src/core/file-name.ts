@@ -5,6 +5,8 @@ import { BackupError } from './errors.js';
 /** What files are called until they are finished; FoundationDB's own containers use both. Never listed, read or written. */
 const UNFINISHED_NAME = /\.(?:temp|part)$/;
 
+const UNFINISHED = 'names that end in .temp or .part belong to unfinished files';
+
 /** Half of a surrogate pair: such a string has no UTF-8 form, so two names could become one. */
 const LONE_SURROGATE = /\p{Surrogate}/u;
 
@@ -23,8 +25,17 @@ export function checkFileName(name: string): void {
   }
 }
 
+/** All names that we write are of these characters. Listings have millions of names: what is plain is not taken apart. */
+const PLAIN_NAME = /^[\w,=-][\w.,=/-]*$/;
+
+function isPlain(name: string): boolean {
+  return PLAIN_NAME.test(name) && !name.includes('//') && !name.includes('/.') && !name.endsWith('/');
+}
+
 /** Why `name` cannot be a file of a container; undefined when it can. */
 export function fileNameProblem(name: string): string | undefined {
+  const unfinished = isUnfinishedName(name) ? UNFINISHED : undefined;
+  if (isPlain(name)) return unfinished;
   if (name === '') return 'it is empty';
   if (name.startsWith('/')) return 'it is absolute';
   if (name.includes('\0')) return 'it has a NUL';
@@ -34,7 +45,7 @@ export function fileNameProblem(name: string): string | undefined {
     if (part === '') return 'it has an empty part';
     if (part === '.' || part === '..') return `it has a part "${part}"`;
   }
-  return isUnfinishedName(name) ? 'names that end in .temp or .part belong to unfinished files' : undefined;
+  return unfinished;
 }
 
 /**

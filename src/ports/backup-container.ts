@@ -68,7 +68,8 @@ export interface BackupContainer {
   /**
    * Finished files whose name starts with `prefix`, in the byte order of their (UTF-8) names. `prefix` is a mere string:
    * `logs/a` finds `logs/a/1` and `logs/ab`. An empty container, or one that was never made, yields nothing. A file that is
-   * finished or deleted while the listing runs may be in it or not.
+   * finished or deleted while the listing runs may be in it or not. Names that end in `/`, which object stores keep as markers
+   * for folders, are passed over.
    *
    * A listing may lag behind: a file that was finished within the last moments (some seconds, see LISTING_LAG) may be missing
    * from it, and one that was deleted within them may still be in it, each file by itself. What is listed has the size that it

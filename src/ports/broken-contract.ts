@@ -1,5 +1,6 @@
 // What the checks of adapters have in common: the error that names the adapter, its call and what was wrong.
 
+import { isBytes } from '../core/bytes.js';
 import type { BackupErrorFacts } from '../core/errors.js';
 import { BackupError } from '../core/errors.js';
 import { MAX_VERSION, type Version } from '../core/version.js';
@@ -38,8 +39,7 @@ export function show(value: unknown): string {
   if (typeof value === 'bigint') return `${value}n`;
   if (typeof value === 'string') return JSON.stringify(value.slice(0, 100));
   if (typeof value === 'function') return 'a function';
-  if (typeof value === 'object' && value !== null)
-    return value instanceof Uint8Array ? `${value.length} bytes` : 'an object';
+  if (typeof value === 'object' && value !== null) return isBytes(value) ? `${value.length} bytes` : 'an object';
   return String(value);
 }
 

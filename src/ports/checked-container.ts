@@ -1,10 +1,11 @@
 // A BackupContainer whose answers are looked at before anything relies on them.
 
+import { isBytes } from '../core/bytes.js';
 import type { Clock } from '../core/clock.js';
 import type { BackupError } from '../core/errors.js';
 import { compareFileNames, fileNameProblem } from '../core/file-name.js';
 import type { BackupContainer, BackupFile, ListedFile, WriteFileOptions } from './backup-container.js';
-import { answerOf, brokenContract, iteratorOf, lacksFunction, show } from './broken-contract.js';
+import { answerOf, asError, brokenContract, iteratorOf, lacksFunction, show } from './broken-contract.js';
 
 /** Names in one listing. A container that has more is read by nobody: the names alone would fill the memory. */
 const MOST_FILES = 100_000_000;
@@ -83,8 +84,7 @@ class CheckedContainer implements BackupContainer {
 
   async readFile(name: string, offset: number, length: number): Promise<Uint8Array> {
     const bytes = await answerOf('BackupContainer.readFile', () => this.#inner.readFile(name, offset, length));
-    if (!(bytes instanceof Uint8Array))
-      throw this.#refuse('readFile', `it gave ${show(bytes)} for ${name}, not bytes`, name);
+    if (!isBytes(bytes)) throw this.#refuse('readFile', `it gave ${show(bytes)} for ${name}, not bytes`, name);
     if (bytes.length > length)
       throw this.#refuse(
         'readFile',
@@ -102,17 +102,24 @@ class CheckedContainer implements BackupContainer {
     let isAtEnd = false;
     try {
       for (let count = 1; ; count++) {
-        const next = await answerOf(call, () => files.next());
+        // No call of a function that waits for each name: there may be millions.
+        let next: IteratorResult<ListedFile, unknown>;
+        try {
+          next = await files.next();
+        } catch (error) {
+          throw asError(call, error);
+        }
         if (next.done === true) {
           isAtEnd = true;
           return;
         }
-        this.#checkListed(prefix, before, next.value);
+        const file = this.#checkListed(prefix, before, next.value);
         if (count > this.#mostFiles)
           throw this.#refuse('listFiles', `the listing of "${prefix}" has not ended after ${this.#mostFiles} names`);
         if (count % NAMES_PER_TURN === 0) await this.#clock.yieldToHost();
-        before = next.value.name;
-        yield { name: before, size: next.value.size };
+        before = file.name;
+        // Object stores have markers for folders, made by consoles and other tools: they are no files, and in nobody's way.
+        if (!before.endsWith('/')) yield file;
       }
     } finally {
       if (!isAtEnd) await answerOf(call, () => files.return?.());
@@ -123,20 +130,23 @@ class CheckedContainer implements BackupContainer {
     return answerOf('BackupContainer.deleteFile', () => this.#inner.deleteFile(name));
   }
 
-  #checkListed(prefix: string, before: string | undefined, file: ListedFile | undefined): void {
+  /** A copy: what the container does to its own object later changes nothing. */
+  #checkListed(prefix: string, before: string | undefined, file: ListedFile | undefined): ListedFile {
     const refuse = (what: string) => this.#refuse('listFiles', `the listing of "${prefix}" ${what}`);
     const name: unknown = file?.name;
     if (typeof name !== 'string') throw refuse(`yielded ${show(name)} as a name`);
-    const problem = fileNameProblem(name);
+    const problem = fileNameProblem(name.endsWith('/') ? `${name}x` : name);
     if (problem !== undefined) throw refuse(`yielded ${show(name)}, which cannot name a file: ${problem}`);
     if (!name.startsWith(prefix)) throw refuse(`yielded ${show(name)}`);
-    if (before !== undefined && compareFileNames(before, name) >= 0)
+    // The engine's own comparison first: it is many times faster, and differs only for names that are none of ours.
+    if (before !== undefined && !(before < name) && compareFileNames(before, name) >= 0)
       throw refuse(
         before === name ? `yielded ${show(name)} twice` : `is not in order: ${show(name)} after ${show(before)}`,
       );
     const size: unknown = file?.size;
     if (!Number.isSafeInteger(size) || (size as number) < 0)
       throw refuse(`says that ${show(name)} has ${show(size)} bytes`);
+    return { name, size: size as number };
   }
 
   #refuse(method: string, what: string, file?: string, offset?: number): BackupError {

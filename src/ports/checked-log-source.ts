@@ -1,5 +1,6 @@
 // A LogSource whose answers are looked at before anything is done with them: a broken promise ends in an error that names the call, and not in a backup that lies.
 
+import { abortable } from '../core/abort.js';
 import { batchProblem } from '../core/check-batch.js';
 import type { Clock } from '../core/clock.js';
 import { BackupError } from '../core/errors.js';
@@ -64,7 +65,8 @@ function checkReply({ epoch, tag, begin }: PeekRequest, reply: PeekReply): PeekR
     throw refuse(
       `it answered with the minKnownCommittedVersion ${show(minKnownCommittedVersion)}, which is no version`,
     );
-  if (popped !== undefined && !isVersion(popped))
+  // FoundationDB's invalid version says the same as undefined: nothing is discarded.
+  if (popped !== undefined && !isVersion(popped, -1n))
     throw refuse(`it answered with popped ${show(popped)}, which is neither a version nor undefined`);
   if (typeof batch !== 'object' || (batch as MessageBatch | null) === null)
     throw refuse(`it answered with the batch ${show(batch)}`);
@@ -90,7 +92,11 @@ async function* checkedSystem(
   const states = iteratorOf(call, () => source.logSystem(signal));
   try {
     for (;;) {
-      const next = await answerOf(call, () => states.next(), signal);
+      // A log that does not heed its signal is told to return all the same.
+      const next = await abortable(
+        answerOf(call, () => states.next(), signal),
+        signal,
+      );
       if (next.done === true) return;
       await pace.next(signal);
       checkSystem(call, next.value);

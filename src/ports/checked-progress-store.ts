@@ -1,7 +1,7 @@
 // A ProgressStore that is held to its contract where a client can see it: what transactions read and write, and how often watches fire.
 
 import { abortable } from '../core/abort.js';
-import { equalBytes } from '../core/bytes.js';
+import { equalBytes, isBytes } from '../core/bytes.js';
 import type { Clock } from '../core/clock.js';
 import { BackupError } from '../core/errors.js';
 import { Pace } from '../core/pace.js';
@@ -18,25 +18,59 @@ export function checkedStore(store: ProgressStore, clock: Clock): ProgressStore 
   if (missing !== undefined) {
     throw new BackupError('INVALID_OPTION', `progressStore.${missing} must be a function: pass a ProgressStore`);
   }
-  // A watch may fire early, late or without a change, and whoever waits reads again: one that always fires must not make that a loop without a pause.
-  const paces = new Map<string, Pace>();
+  const paces = new WatchPaces(clock);
   const checkedStore: ProgressStore = {
     transact: (body) => transact(store, body),
-    watch: async (key, seen, signal) => {
+    watch: (key, seen, signal) =>
       // Whoever waits must be able to stop, even if the store does not heed its signal.
-      await abortable(
-        answerOf('ProgressStore.watch', () => store.watch(key, seen, signal), signal),
-        signal,
-      );
-      const pace = paces.get(key) ?? new Pace(clock);
-      paces.set(key, pace);
-      await pace.next(signal);
-    },
+      paces.paced(key, signal, () =>
+        abortable(
+          answerOf('ProgressStore.watch', () => store.watch(key, seen, signal), signal),
+          signal,
+        ),
+      ),
     acquireLease: async (request) =>
       checkLease(request, await answerOf('ProgressStore.acquireLease', () => store.acquireLease(request))),
   };
   checked.add(checkedStore);
   return checkedStore;
+}
+
+/** Keys with a pace, above which those are dropped that nobody waits for. */
+const KEYS_WITH_PACE = 4_096;
+
+/**
+ * A watch may fire early, late or without a change, and whoever waits reads again: one that always fires must not make that a loop without a pause. Each of those who watch a key at once has a pace of
+ * its own: a change wakes all of them, be they hundreds of workers, and none is held up by the others.
+ */
+class WatchPaces {
+  readonly #clock: Clock;
+  /** By key: those that no watch under way has, the one that was used last at the end. */
+  readonly #free = new Map<string, Pace[]>();
+
+  constructor(clock: Clock) {
+    this.#clock = clock;
+  }
+
+  async paced(key: string, signal: AbortSignal, watch: () => Promise<void>): Promise<void> {
+    const pace = this.#free.get(key)?.pop() ?? new Pace(this.#clock);
+    try {
+      await watch();
+      await pace.next(signal);
+    } finally {
+      this.#giveBack(key, pace);
+    }
+  }
+
+  #giveBack(key: string, pace: Pace): void {
+    const free = this.#free.get(key) ?? [];
+    free.push(pace);
+    // As in order of use: jobs come and go, and each has its key.
+    this.#free.delete(key);
+    this.#free.set(key, free);
+    const [oldest] = this.#free.keys();
+    if (this.#free.size > KEYS_WITH_PACE && oldest !== undefined) this.#free.delete(oldest);
+  }
 }
 
 async function transact<T>(store: ProgressStore, body: (tx: ProgressTransaction) => Promise<T>): Promise<T> {
@@ -110,6 +144,8 @@ class CheckedTransaction implements ProgressTransaction {
   readonly #refuse: (what: string) => BackupError;
   /** undefined: cleared. */
   readonly #written = new Map<string, Uint8Array | undefined>();
+  /** A read that was overtaken by one may see it or not. */
+  #writes = 0;
 
   constructor(tx: ProgressTransaction, refuse: (what: string) => BackupError) {
     this.#tx = tx;
@@ -117,30 +153,32 @@ class CheckedTransaction implements ProgressTransaction {
   }
 
   async get(key: string): Promise<Uint8Array | undefined> {
+    const writes = this.#writes;
     const value = await answerOf(TRANSACT, () => this.#tx.get(key));
-    if (value !== undefined && !(value instanceof Uint8Array))
+    if (value !== undefined && !isBytes(value))
       throw this.#refuse(`get of "${key}" gave ${show(value)}, neither bytes nor undefined`);
-    if (this.#written.has(key) && !isSame(value, this.#written.get(key)))
+    if (writes === this.#writes && this.#written.has(key) && !isSame(value, this.#written.get(key)))
       throw this.#refuse(`get of "${key}" does not see what the transaction itself has written`);
-    return value?.slice();
+    return value === undefined ? undefined : new Uint8Array(value);
   }
 
   async getRange(begin: string, end: string): Promise<readonly ProgressEntry[]> {
     const what = `getRange from "${begin}" to "${end}"`;
+    const writes = this.#writes;
     const entries = await answerOf(TRANSACT, () => this.#tx.getRange(begin, end));
     if (!Array.isArray(entries)) throw this.#refuse(`${what} gave ${show(entries)}, not an array`);
     const found = new Map<string, Uint8Array>();
     let before: string | undefined;
     for (const entry of entries as readonly (ProgressEntry | undefined)[]) {
-      if (typeof entry?.key !== 'string' || !(entry.value instanceof Uint8Array))
+      if (typeof entry?.key !== 'string' || !isBytes(entry.value))
         throw this.#refuse(`${what} gave an entry without a key or a value`);
       const { key, value } = entry;
       if (key < begin || key >= end) throw this.#refuse(`${what} gave "${key}"`);
       if (before !== undefined && key <= before) throw this.#refuse(`${what} gave "${key}" after "${before}"`);
       before = key;
-      found.set(key, value.slice());
+      found.set(key, new Uint8Array(value));
     }
-    for (const [key, value] of this.#written) {
+    for (const [key, value] of writes === this.#writes ? this.#written : []) {
       if (key >= begin && key < end && !isSame(found.get(key), value))
         throw this.#refuse(`${what} does not see what the transaction itself has written to "${key}"`);
     }
@@ -149,11 +187,13 @@ class CheckedTransaction implements ProgressTransaction {
 
   set(key: string, value: Uint8Array): void {
     this.#tx.set(key, value);
-    this.#written.set(key, value.slice());
+    this.#writes++;
+    this.#written.set(key, new Uint8Array(value));
   }
 
   clear(key: string): void {
     this.#tx.clear(key);
+    this.#writes++;
     this.#written.set(key, undefined);
   }
 }

@@ -1,5 +1,7 @@
 // A RangeSource whose regions and rows are looked at as they come. What only the cutter can know (their order, their range) it checks itself.
 
+import { abortable } from '../core/abort.js';
+import { isBytes } from '../core/bytes.js';
 import { BackupError } from '../core/errors.js';
 import type { Version } from '../core/version.js';
 import { answerOf, brokenContract, isVersion, iteratorOf, lacksFunction, show } from './broken-contract.js';
@@ -51,7 +53,11 @@ async function* items<T>(
   let isAtEnd = false;
   try {
     for (;;) {
-      const next = await answerOf(call, () => iterator.next(), signal);
+      // A source that does not heed its signal is told to return all the same.
+      const next = await abortable(
+        answerOf(call, () => iterator.next(), signal),
+        signal,
+      );
       if (next.done === true) {
         isAtEnd = true;
         return;
@@ -71,7 +77,7 @@ function regionCheck(): (region: Region) => string | undefined {
     const { id, epoch, range } = region ?? {};
     if (typeof id !== 'string' || typeof epoch !== 'string')
       return `it yielded a region with the id ${show(id)} and the epoch ${show(epoch)}`;
-    if (range?.begin instanceof Uint8Array && range.end instanceof Uint8Array) return undefined;
+    if (isBytes(range?.begin) && isBytes(range.end)) return undefined;
     return `it yielded region ${id} without a range of keys`;
   };
 }
@@ -86,8 +92,7 @@ function batchCheck(): (batch: KeyValueBatch) => string | undefined {
     // Something else than bytes would be compared as if it were in order, and stored as zeros.
     for (let i = 0; i < batch.length; i++) {
       const row = batch[i] as KeyValueBatch[number] | undefined;
-      if (!(row?.[0] instanceof Uint8Array && row[1] instanceof Uint8Array))
-        return 'it yielded a row that is not a key and a value';
+      if (!(isBytes(row?.[0]) && isBytes(row[1]))) return 'it yielded a row that is not a key and a value';
     }
     return undefined;
   };

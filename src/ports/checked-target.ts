@@ -1,5 +1,6 @@
 // A RestoreTarget whose answers are looked at. What it has stored it alone knows; at the end of a restore it is asked for the checkpoint that it was given last.
 
+import { isBytes } from '../core/bytes.js';
 import { answerOf, asError, brokenContract, isVersion, lacksFunction, show } from './broken-contract.js';
 import type { RestoreCheckpoint, RestoreOperation, RestoreShard, RestoreTarget } from './restore-target.js';
 
@@ -64,8 +65,7 @@ class CheckedView implements RestoreShard {
     if (values.length !== keys.length)
       throw brokenContract(call, `it gave ${values.length} values for ${keys.length} keys`);
     for (const value of values as readonly unknown[]) {
-      if (value !== undefined && !(value instanceof Uint8Array))
-        throw brokenContract(call, `it gave ${show(value)} as a value`);
+      if (value !== undefined && !isBytes(value)) throw brokenContract(call, `it gave ${show(value)} as a value`);
     }
     return values as readonly (Uint8Array | undefined)[];
   }
