@@ -36,6 +36,8 @@ type Counts = { -readonly [K in keyof VerifyTotals]: number };
 export class VerifyContext {
   readonly options: VerifyContextOptions;
   readonly inventory: Inventory;
+  /** When the inventory had been taken, by the clock's `now()`. */
+  readonly listedAt: number;
   readonly problems = new ProblemCollector();
   readonly contents = new ContentIndex();
   readonly unchecked = new Set<string>();
@@ -53,6 +55,7 @@ export class VerifyContext {
   constructor(options: VerifyContextOptions, inventory: Inventory) {
     this.options = options;
     this.inventory = inventory;
+    this.listedAt = options.clock.now();
     const { logFiles, rangeFiles } = inventory;
     this.#filesTotal = logFiles.length + rangeFiles.size;
     this.#bytesTotal =

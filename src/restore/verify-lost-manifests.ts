@@ -7,6 +7,7 @@ import type { SnapshotFileDescriptor } from '../format/fdb/names.js';
 import { parseRangeFileName, snapshotFileName } from '../format/fdb/names.js';
 import { SNAPSHOT_PART_PREFIX, parseSnapshotPartName } from '../format/fdb/snapshot-part.js';
 import type { RangeFileSums } from '../format/fdb/snapshot-sums.js';
+import { LISTING_LAG } from '../ports/backup-container.js';
 import type { VerifyContext } from './verify-context.js';
 import { verifyProperties } from './verify-properties.js';
 import { isThere } from './verify-read.js';
@@ -27,9 +28,11 @@ export async function lostManifest(
   const snapshotBegin = beginOf(first);
   if (snapshotBegin === undefined) return undefined;
   for (const name of used) if (beginOf(name) === snapshotBegin) return undefined;
-  // A listing that lags may not show yet what explains it.
+  // A listing that lags may not show yet what explains it; what was there when the sidecar was listed is shown some time after that.
   for (const wait of LOOKS) {
+    const isSettled = clock.now() - context.listedAt >= LISTING_LAG;
     if (await isExplained(context, descriptor, snapshotBegin, files)) return undefined;
+    if (isSettled) return snapshotFileName(descriptor);
     await clock.sleep(wait, signal);
   }
   return (await isExplained(context, descriptor, snapshotBegin, files)) ? undefined : snapshotFileName(descriptor);

@@ -5,6 +5,7 @@ import { describe, expect, it } from 'vitest';
 import type { Clock } from '../../src/core/clock.js';
 import { systemClock } from '../../src/core/clock.js';
 import { MutationType } from '../../src/core/mutation.js';
+import { LISTING_LAG } from '../../src/ports/backup-container.js';
 import { deleteContainer } from '../../src/restore/delete-container.js';
 import { describeBackup } from '../../src/restore/describe.js';
 import { expireBackup } from '../../src/restore/expire.js';
@@ -49,6 +50,22 @@ describe('a snapshot whose manifest is gone', () => {
       unchecked: [],
       checked: { rangeFiles: snapshot.files.length },
     });
+  });
+
+  it('is waited for as long as a listing may lag, however many there are', async () => {
+    const { container, source } = await backup();
+    const names: string[] = [];
+    for (const key of ['a', 'b', 'c', 'd']) {
+      names.push((await takeSnapshot({ source, container, ranges: [] })).name);
+      source.commit([row(key)]);
+    }
+    for (const name of names) await container.deleteFile(name);
+    let slept = 0;
+    const sleeping: Clock = { ...systemClock, now: () => slept, sleep: async (ms) => void (slept += ms) };
+    const { problems } = await verifyBackup(container, { clock: sleeping });
+    expect(problems.map(({ file }) => file).sort()).toEqual(names.sort());
+    expect(slept).toBeGreaterThanOrEqual(LISTING_LAG);
+    expect(slept).toBeLessThan(2 * LISTING_LAG);
   });
 
   it('is reported with whatever else is wrong with its files', async () => {
