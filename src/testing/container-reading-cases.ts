@@ -2,6 +2,7 @@
 
 import assert from 'node:assert/strict';
 import { utf8 } from '../core/bytes.js';
+import type { BackupContainer } from '../ports/backup-container.js';
 import { rejectsWith } from './conformance.js';
 import type { ContainerCase } from './container-tools.js';
 import { exclusively, list, made, names, put, text } from './container-tools.js';
@@ -75,6 +76,36 @@ export const readingCases: readonly ContainerCase[] = [
       await put(container, 'a', 'unchanged');
       (await container.readFile('a', 0, 100)).fill(0);
       assert.equal(await text(container, 'a'), 'unchanged');
+    }),
+  ],
+  [
+    'what readFile has given stays as it is, whatever is read next',
+    made(async (container) => {
+      await put(container, 'a', 'first');
+      await put(container, 'b', 'other');
+      const kept = await Promise.all(['a', 'b', 'a'].map((name) => container.readFile(name, 0, 100)));
+      await container.readFile('b', 1, 3);
+      assert.deepEqual(
+        kept.map((bytes) => new TextDecoder().decode(bytes)),
+        ['first', 'other', 'first'],
+      );
+    }),
+  ],
+  [
+    'a listing that runs while a file is finished shows it whole or not at all',
+    made(async (container, reopen) => {
+      const other = await reopen();
+      const size = 3 << 20;
+      for (const name of ['logs/a', 'logs/b', 'logs/c']) {
+        const file = await container.writeFile(name);
+        for (let i = 0; i < 3; i++) await file.append([new Uint8Array(1 << 20).fill(7)]);
+        let done = false;
+        const finished = file.finish().finally(() => (done = true));
+        // The bound is for a container that is slow; what is listed afterwards is looked at in any case.
+        for (let looks = 0; looks < 50 && !done; looks++) await isWholeOrMissing(other, name, size);
+        await finished;
+        assert.equal(await isWholeOrMissing(other, name, size), true);
+      }
     }),
   ],
   [
@@ -210,3 +241,13 @@ export const readingCases: readonly ContainerCase[] = [
     }),
   ],
 ];
+
+/** Whether it is listed, and then with all its bytes. */
+async function isWholeOrMissing(container: BackupContainer, name: string, size: number): Promise<boolean> {
+  const listed = (await list(container, name)).find((file) => file.name === name);
+  if (listed === undefined) return false;
+  assert.equal(listed.size, size, `${name} is listed`);
+  const { length } = await container.readFile(name, 0, size + 1);
+  assert.equal(length, size, `${name} is listed and is read`);
+  return true;
+}

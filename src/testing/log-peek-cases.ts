@@ -5,6 +5,7 @@ import { toHex } from '../core/bytes.js';
 import type { Version } from '../core/version.js';
 import { logRouterTag } from '../core/version.js';
 import { seededRandom } from './conformance.js';
+import type { PeekReply } from '../ports/log-source.js';
 import type { LogUnderTest, SuiteMessage } from './log-under-test.js';
 import type { LogCase } from './log-tools.js';
 import {
@@ -80,6 +81,26 @@ export const logPeekCases: readonly LogCase[] = [
           assert.deepEqual(withoutSubsequence(found), wanted, `tag ${tag}, ${maxBytes} bytes at a time`);
         }
       }
+    },
+  ],
+  [
+    'a batch stays as it is until it is released, whatever is peeked next',
+    async (log, signal) => {
+      const { last } = await commitMany(log, 10);
+      const texts = (reply: PeekReply) =>
+        [...reply.batch].map(
+          ({ version, mutation }) => `${version}:${toHex(mutation.param1)}=${toHex(mutation.param2)}`,
+        );
+      const kept: [reply: PeekReply, texts: string[]][] = [];
+      for (let begin = log.epoch.begin; begin <= last;) {
+        const reply = await peek(log, { tag: 0, begin, signal, maxBytes: 1 });
+        assert.ok(reply.end > begin, `a peek at ${begin} came back without getting on, although ${last} is known`);
+        kept.push([reply, texts(reply)]);
+        begin = reply.end;
+      }
+      await peek(log, { tag: 1, begin: log.epoch.begin, signal });
+      for (const [reply, before] of kept) assert.deepEqual(texts(reply), before);
+      for (const [reply] of kept) reply.batch.release();
     },
   ],
   [

@@ -168,6 +168,44 @@ export const storeTransactionCases: readonly StoreCase[] = [
     },
   ],
   [
+    'a value that was read stays as it was, whatever is read and written next',
+    async (client) => {
+      const store = await client();
+      await write(store, { a: 'before', b: 'others' });
+      const kept = await store.transact(async (tx) => [
+        await tx.get('a'),
+        await tx.get('b'),
+        ...(await tx.getRange('a', 'c')).map(({ value }) => value),
+      ]);
+      await write(store, { a: 'later!', b: 'later!' });
+      await store.transact((tx) => rangeIn(tx, 'a', 'c'));
+      const texts = kept.map((value) => new TextDecoder().decode(value));
+      assert.deepEqual(texts, ['before', 'others', 'before', 'others']);
+    },
+  ],
+  [
+    'the result is that of the run that was committed, and no body runs once transact has answered',
+    async (client) => {
+      const [a, b] = [await client(), await client()];
+      await write(a, { from: '0' });
+      let runs = 0;
+      const result = await a.transact(async (tx) => {
+        const value = await readIn(tx, 'from');
+        // The first run meets a conflict; a store that makes the other one wait has none, and one run.
+        const other = ++runs === 1 ? write(b, { from: '1' }) : Promise.resolve();
+        await Promise.race([other, later(undefined)]);
+        tx.set('copy', utf8(`${value} in run ${runs}`));
+        return `${value} in run ${runs}`;
+      });
+      assert.equal(await read(b, 'copy'), result);
+      const before = runs;
+      await write(b, { from: '2' });
+      await later(undefined);
+      assert.equal(runs, before, 'the body ran again after transact had answered');
+      assert.equal(await read(b, 'copy'), result);
+    },
+  ],
+  [
     'clients that increment one counter at once lose no increment',
     async (client, { clients, increments }) => {
       await Promise.all(

@@ -2,6 +2,7 @@
 
 import { describe, expect, it } from 'vitest';
 import { MemoryContainer } from '../../src/container/memory-container.js';
+import { MessageBatch } from '../../src/core/message-batch.js';
 import { MutationType } from '../../src/core/mutation.js';
 import { formatTag } from '../../src/core/version.js';
 import type { BackupContainer, BackupFile } from '../../src/ports/backup-container.js';
@@ -159,6 +160,41 @@ describe('the container suite finds', () => {
       }),
     ],
     [
+      'reads into memory that the next read uses again',
+      'what readFile has given stays as it is, whatever is read next',
+      withCall((container) => {
+        const pool = new Uint8Array(4 << 20);
+        container.readFile = async (name, offset, length) => {
+          const bytes = await container.inner.readFile(name, offset, length);
+          pool.set(bytes);
+          return pool.subarray(0, bytes.length);
+        };
+      }),
+    ],
+    [
+      'a file that is there before all of it is',
+      'a listing that runs while a file is finished shows it whole or not at all',
+      withFile((file, inner) => {
+        let first: readonly Uint8Array[] = [];
+        return {
+          append: async (chunks) => {
+            if (first.length === 0) first = chunks.map((chunk) => chunk.slice());
+            await file.append(chunks);
+          },
+          finish: async () => {
+            const isLarge = first.some((chunk) => chunk.length >= 1 << 20);
+            if (isLarge) {
+              const half = await inner.writeFile(file.name);
+              await half.append(first);
+              await half.finish();
+              for (let i = 0; i < 10; i++) await new Promise((resolve) => setImmediate(resolve));
+            }
+            await file.finish();
+          },
+        };
+      }),
+    ],
+    [
       'names that are not checked when reading',
       'names that leave the container, or that not every container can hold, are refused with INVALID_NAME',
       withCall((container) => {
@@ -285,6 +321,43 @@ describe('the store suite finds', () => {
       })),
     ],
     [
+      'values in memory that is used again',
+      'a value that was read stays as it was, whatever is read and written next',
+      () => {
+        const pool = new Uint8Array(20_000);
+        return withTransaction((tx) => ({
+          get: async (key) => {
+            const value = await tx.get(key);
+            if (value === undefined) return undefined;
+            pool.set(value);
+            return pool.subarray(0, value.length);
+          },
+        }))();
+      },
+    ],
+    [
+      'the result of a run that was not committed',
+      'the result is that of the run that was committed, and no body runs once transact has answered',
+      withStore((store) => ({
+        transact: async (body) => {
+          const results: unknown[] = [];
+          await store.transact(async (tx) => void results.push(await body(tx)));
+          return results[0] as never;
+        },
+      })),
+    ],
+    [
+      'a body that runs again after the answer',
+      'the result is that of the run that was committed, and no body runs once transact has answered',
+      withStore((store) => ({
+        transact: async (body) => {
+          const result = await store.transact(body);
+          setImmediate(() => void store.transact(body).catch(() => undefined));
+          return result;
+        },
+      })),
+    ],
+    [
       'a watch that looks only at what comes later',
       'a watch resolves at once when the value is another already',
       withStore((store) => ({
@@ -370,6 +443,24 @@ describe('the log suite finds', () => {
       withLog((log) => ({
         peek: (request) => log.peek({ ...request, tag: { ...request.tag, id: 0 } }),
       })),
+    ],
+    [
+      'batches in memory that the next peek uses again',
+      'a batch stays as it is until it is released, whatever is peeked next',
+      withLog((log) => {
+        let last: Uint8Array | undefined;
+        return {
+          peek: async (request) => {
+            const reply = await log.peek(request);
+            const { byteLength, recordStarts, recordCount, versions, versionRecords, versionCount } = reply.batch;
+            const { minKey, endKey, maxRecordBytes } = reply.batch;
+            last?.fill(1);
+            const bytes = (last = reply.batch.bytes.slice(0, byteLength));
+            const parts = { bytes, byteLength, recordStarts, recordCount, versions, versionRecords, versionCount };
+            return { ...reply, batch: new MessageBatch({ ...parts, minKey, endKey, maxRecordBytes }) };
+          },
+        };
+      }),
     ],
     [
       'more bytes than were asked for',
