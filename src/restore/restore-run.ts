@@ -34,6 +34,8 @@ export interface RunOptions {
   readonly onProgress: ((progress: RestoreProgress) => void) | undefined;
   readonly signal: AbortSignal | undefined;
   readonly clock: Clock;
+  /** Called at the end, also of a run that fails. */
+  readonly onEnd: (run: RestoreRun) => void;
 }
 
 /** What a run has done. */
@@ -50,15 +52,15 @@ interface RunningShard {
   place: ShardPlace;
 }
 
-export async function runRestore(options: RunOptions): Promise<RestoreRun> {
+export async function runRestore(options: RunOptions): Promise<void> {
   const run = new Run(options);
   try {
     await run.rows();
     await run.log();
-    return run.done();
   } finally {
     // An apply under way is never left behind; what it fails with now comes after what is thrown already.
     await run.settle();
+    options.onEnd(run.done());
   }
 }
 

@@ -6,6 +6,7 @@ import { systemClock } from '../core/clock.js';
 import { BackupError } from '../core/errors.js';
 import type { KeyRange } from '../core/key-range.js';
 import type { Version } from '../core/version.js';
+import { minVersion } from '../core/version.js';
 import type { BackupContainer } from '../ports/backup-container.js';
 import { checkedContainer } from '../ports/checked-container.js';
 import { checkedTarget } from '../ports/checked-target.js';
@@ -102,9 +103,10 @@ const LOOKS = [100, 400, 1_500, 4_000, 6_000];
 export async function restore(options: RestoreOptions): Promise<RestoreResult> {
   checkOptions(options);
   const { signal, clock = systemClock } = options;
+  const looks: Looks = { runs: [], before: undefined };
   for (let look = 0; ; look++) {
     try {
-      return await restoreOnce(options);
+      return await restoreOnce(options, looks);
     } catch (error) {
       // A listed file is gone: a compaction or an expiry is at work, or the listing lags behind one. What has come in its place is listed sooner or later; the checkpoint says where to go on.
       const wait = BackupError.is(error, 'FILE_NOT_FOUND') && error.file !== undefined ? LOOKS[look] : undefined;
@@ -114,7 +116,14 @@ export async function restore(options: RestoreOptions): Promise<RestoreResult> {
   }
 }
 
-async function restoreOnce(options: RestoreOptions): Promise<RestoreResult> {
+/** All looks of one call: together they are its run. */
+interface Looks {
+  readonly runs: RestoreRun[];
+  /** What the first one that came to the target found there. */
+  before: Pick<RestoreResult, 'resumed' | 'resumedAfter'> | undefined;
+}
+
+async function restoreOnce(options: RestoreOptions, looks: Looks): Promise<RestoreResult> {
   const { signal, clock = systemClock } = options;
   const container = checkedContainer(options.container, clock);
   const target = checkedTarget(options.target);
@@ -134,7 +143,7 @@ async function restoreOnce(options: RestoreOptions): Promise<RestoreResult> {
   const done = checkpoint === undefined ? undefined : findDone(checkpoint, hash, version);
   if (done !== undefined && options.clearTarget !== true) {
     const snapshot = checkpoint?.restoreId === restoreId ? set.snapshot?.name : done.snapshot;
-    return { ...resultOf(set, NOTHING_DONE, true, version), snapshot };
+    return { ...resultOf(set, looks.runs, { resumed: true, resumedAfter: version }), snapshot };
   }
   const state = await prepareTarget({
     target,
@@ -145,7 +154,11 @@ async function restoreOnce(options: RestoreOptions): Promise<RestoreResult> {
     shards: options.shards ?? DEFAULT_SHARDS,
     checkpoint,
   });
-  const run = await runRestore({
+  const inLog = state.resumed && state.shards.every(({ phase }) => phase !== 'rows');
+  const applied = state.shards.map((shard) => shard.applied);
+  const resumedAfter = inLog ? applied.reduce(minVersion) : undefined;
+  looks.before ??= { resumed: state.resumed, resumedAfter };
+  await runRestore({
     container,
     target,
     restoreId,
@@ -157,22 +170,21 @@ async function restoreOnce(options: RestoreOptions): Promise<RestoreResult> {
     onProgress: options.onProgress,
     signal,
     clock,
+    onEnd: (run) => looks.runs.push(run),
   });
   await target.checkKept();
-  const inLog = state.resumed && state.shards.every(({ phase }) => phase !== 'rows');
-  const applied = state.shards.map((shard) => shard.applied);
-  return resultOf(set, run, state.resumed, inLog ? applied.reduce((a, b) => (a < b ? a : b)) : undefined);
+  return resultOf(set, looks.runs, looks.before);
 }
 
-const NOTHING_DONE: RestoreRun = { rows: 0, mutations: 0, operations: 0, bytesRead: 0 };
-
-function resultOf(
-  set: RestoreSet,
-  run: RestoreRun,
-  resumed: boolean,
-  resumedAfter: Version | undefined,
-): RestoreResult {
-  return { version: set.version, ranges: set.ranges, snapshot: set.snapshot?.name, resumed, resumedAfter, ...run };
+function resultOf(set: RestoreSet, runs: readonly RestoreRun[], before: NonNullable<Looks['before']>): RestoreResult {
+  const done = { rows: 0, mutations: 0, operations: 0, bytesRead: 0 };
+  for (const run of runs) {
+    done.rows += run.rows;
+    done.mutations += run.mutations;
+    done.operations += run.operations;
+    done.bytesRead += run.bytesRead;
+  }
+  return { version: set.version, ranges: set.ranges, snapshot: set.snapshot?.name, ...before, ...done };
 }
 
 function checkOptions(options: RestoreOptions): void {

@@ -2,13 +2,17 @@
 
 import { describe, expect, it } from 'vitest';
 import { MemoryContainer } from '../../src/container/memory-container.js';
+import { systemClock } from '../../src/core/clock.js';
+import { BackupError } from '../../src/core/errors.js';
 import type { ListedFile } from '../../src/ports/backup-container.js';
 import { compactLogs } from '../../src/restore/compact.js';
 import { restore } from '../../src/restore/restore.js';
+import { takeSnapshot } from '../../src/snapshot/take-snapshot.js';
+import { MemoryRangeSource } from '../../src/testing/memory-range-source.js';
 import { MemoryRestoreTarget } from '../../src/testing/memory-restore-target.js';
 import { set } from '../format/encode-log-file.js';
 import { HastyClock } from '../snapshot/faulty.js';
-import { putLog, putMarker } from './container-builder.js';
+import { newContainer, putLog, putMarker } from './container-builder.js';
 
 /** Its listings are those of a moment ago, until they have been read so often. */
 class LaggingContainer extends MemoryContainer {
@@ -48,6 +52,38 @@ describe('a restore', () => {
     const { version } = await restore({ container, target, version: 'latest', clock: new HastyClock() });
     expect(version).toBe(99n);
     expect([...target.rows()].map(({ value }) => Buffer.from(value).toString())).toEqual(['91']);
+  });
+
+  it('is one run all the same: it counts what all its looks have done, and goes on with nothing but itself', async () => {
+    const container = await newContainer();
+    await putMarker(container, { logOnly: false });
+    await putLog(container, { begin: 1n, end: 100n, tag: 0, totalTags: 1 });
+    const source = new MemoryRangeSource({ borders: [Buffer.from('m')], version: 30n });
+    const keys = ['a', 'b', 'n', 'z'];
+    source.commit(keys.map((key) => ({ mutation: set(key, 'x'.repeat(40)) })));
+    const { files } = await takeSnapshot({ source, container, ranges: [], maxFileSize: 60 });
+    const late = files.at(-1)!.name;
+    const target = new MemoryRestoreTarget();
+    const readFile = container.readFile.bind(container);
+    let isGone = true;
+    container.readFile = async (name, offset, length) => {
+      if (name !== late || !isGone) return readFile(name, offset, length);
+      isGone = false;
+      while ([...target.rows()].length === 0) await systemClock.yieldToHost();
+      throw new BackupError('FILE_NOT_FOUND', 'gone', { file: name });
+    };
+    const result = await restore({
+      container,
+      target,
+      version: 'latest',
+      clock: new HastyClock(),
+      applyBytes: 1,
+      readBytes: 32,
+      shards: 1,
+    });
+    expect(isGone).toBe(false);
+    expect([...target.rows()]).toHaveLength(4);
+    expect(result).toMatchObject({ resumed: false, resumedAfter: undefined, rows: 4, operations: 4 });
   });
 
   it('fails when they are listed for good', async () => {
