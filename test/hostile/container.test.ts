@@ -83,7 +83,7 @@ const named: Record<string, [ContainerOf, RegExp]> = {
   ],
   'a finish that does nothing': [
     withFile(() => ({ finish: async () => undefined })),
-    /SNAPSHOT_INCOMPLETE|CORRUPT_FILE|INVALID_STATE|CONTAINER_IN_USE|FILE_NOT_FOUND/,
+    /snapshot SNAPSHOT_INCOMPLETE .*files of the snapshot are gone or cut since they were stored/,
   ],
   'data files that vanish when they are finished': [
     (container) =>
@@ -127,6 +127,16 @@ const named: Record<string, [ContainerOf, RegExp]> = {
       })(container, undefined as never);
     },
     /CHECKSUM_MISMATCH/,
+  ],
+  'reads into memory that the next read uses again': [
+    (container) => {
+      let last: Uint8Array | undefined;
+      return withData((bytes) => {
+        last?.fill(0);
+        return (last = bytes);
+      })(container, undefined as never);
+    },
+    /verify CHECKSUM_MISMATCH .*is not what was written/,
   ],
   'bytes of another place': [
     withData((bytes, _name, offset) => (offset === 0 ? bytes.toReversed() : bytes)),
@@ -188,9 +198,21 @@ const named: Record<string, [ContainerOf, RegExp]> = {
       }),
     /BackupContainer\.listFiles .*it failed with undefined/,
   ],
+  'a listing without one of the log files': [
+    (container) => {
+      const files = (prefix: string) => container.listFiles(prefix);
+      return containerOf(container, {
+        listFiles: async function* (prefix) {
+          let count = 0;
+          for await (const file of files(prefix)) if (!file.name.startsWith('plogs/') || ++count !== 3) yield file;
+        },
+      });
+    },
+    /verify NOT_RESTORABLE log-gap .* has no file for \[\d+, \d+\)/,
+  ],
   'a listing without the newest files': [
     withListing((files) => files.slice(0, -1)),
-    /SNAPSHOT_INCOMPLETE|verify |NOT_RESTORABLE|./,
+    /expire EXPIRE_REFUSED .*there is no restorable snapshot/,
   ],
 };
 

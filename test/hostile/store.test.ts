@@ -95,10 +95,6 @@ const named: Record<string, [StoreOf, RegExp]> = {
     withTransaction((tx) => ({ set: (key, value) => (key.startsWith('progress/') ? undefined : tx.set(key, value)) })),
     /ProgressStore\.transact .*was recorded as saved, and the store has no record of it/,
   ],
-  'no memory of who owns a tag': [
-    withTransaction((tx) => ({ set: (key, value) => (key.startsWith('owner/') ? undefined : tx.set(key, value)) })),
-    /./,
-  ],
 };
 
 /** Nothing suffers: all that is claimed is exact. */

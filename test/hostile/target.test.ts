@@ -83,7 +83,7 @@ const named: Record<string, [TargetOf, RegExp]> = {
   ],
   'shards that are none': [
     (target) => targetOf(target, { shard: () => undefined as never }),
-    /RestoreTarget\.shard .*it gave undefined|./,
+    /RestoreTarget\.shard .*it gave undefined for "shard-0", which has no function read/,
   ],
 };
 
