@@ -66,20 +66,25 @@ export async function readSnapshotFiles(
   return { files: inKeyOrder(name, known), ranges: coalesceRanges(known.map(({ range }) => range)) };
 }
 
-/** A listing that lags may not show files yet: the sidecar says how large they are, and the end of each is asked for. Name -> bytes of those that are there all the same. */
+/**
+ * A listing that lags may not show files yet: the sidecar says how large they are, and the end of each is asked for, up to the first that is gone. Name -> bytes of those that are there all the same.
+ */
 async function findUnlisted(
   container: BackupContainer,
   { files, ...descriptor }: SnapshotManifest,
   sizes: ReadonlyMap<string, number>,
 ): Promise<ReadonlyMap<string, number>> {
   const found = new Map<string, number>();
-  const unlisted = new Set(files.filter((file) => !sizes.has(file)));
-  if (unlisted.size === 0) return found;
+  const unlisted = files.filter((file) => !sizes.has(file));
+  if (unlisted.length === 0) return found;
   const name = snapshotSumsName(descriptor);
   const sidecar = await readSmallFile(container, name, MAX_SNAPSHOT_SUMS_BYTES);
   if (sidecar === undefined) return found;
-  for (const file of parseSnapshotSums(sidecar, name).files) {
-    if (unlisted.has(file.name) && (await hasSize(container, file.name, file.size))) found.set(file.name, file.size);
+  const written = new Map(parseSnapshotSums(sidecar, name).files.map((file) => [file.name, file.size]));
+  for (const file of unlisted) {
+    const size = parseRangeFileName(file) === undefined ? undefined : written.get(file);
+    if (size === undefined || !(await hasSize(container, file, size))) return found;
+    found.set(file, size);
   }
   return found;
 }

@@ -6,6 +6,8 @@ import { BackupError } from '../../src/core/errors.js';
 import type { BackupContainer } from '../../src/ports/backup-container.js';
 import { compactLogs } from '../../src/restore/compact.js';
 import { describeBackup } from '../../src/restore/describe.js';
+import { takeSnapshot } from '../../src/snapshot/take-snapshot.js';
+import { MemoryRangeSource } from '../../src/testing/memory-range-source.js';
 import { CrashingContainer } from '../care/crashing-container.js';
 import { newContainer, putLog, putMarker } from './container-builder.js';
 import { set } from '../format/encode-log-file.js';
@@ -58,4 +60,24 @@ describe('a deep description', () => {
     const error: unknown = await describeBackup(racing(container, replace), { deep: true }).catch((e: unknown) => e);
     expect(BackupError.is(error, 'FILE_NOT_FOUND')).toBe(true);
   });
+});
+
+it('a description asks for one file of a snapshot that has lost many, not for all', async () => {
+  const container = await newContainer();
+  await putMarker(container, { logOnly: false });
+  const source = new MemoryRangeSource({ version: 30n });
+  source.commit(Array.from({ length: 40 }, (_, i) => ({ mutation: set(String(100 + i), 'x'.repeat(60)) })));
+  const { files } = await takeSnapshot({ source, container, ranges: [], maxFileSize: 60 });
+  expect(files.length).toBeGreaterThan(20);
+  for (const { name } of files.slice(2)) await container.deleteFile(name);
+  const readFile = container.readFile.bind(container);
+  const asked: string[] = [];
+  container.readFile = (name, offset, length) => {
+    if (name.startsWith('kvranges/')) asked.push(name);
+    return readFile(name, offset, length);
+  };
+  const { problems } = await describeBackup(container);
+  const [first] = asked;
+  expect(problems).toMatchObject([{ message: expect.stringContaining(`the first is ${first}`) as string }]);
+  expect(asked).toHaveLength(1);
 });
