@@ -1,6 +1,7 @@
 // Schedules that chance alone seldom meets, brought about now and then.
 
 import { EPOCH_KEY, NOOP_PREFIX } from '../../job/keys.js';
+import { decodeVersion } from '../../job/records.js';
 import type { SimCluster } from './cluster.js';
 import type { SimDatabase } from './sim-database.js';
 import type { SimOperator } from './sim-operator.js';
@@ -11,14 +12,18 @@ const UNHEARD_MS = { least: 150, most: 600 };
 const LOOK_MS = 4;
 
 /** A job that is submitted while a noop is on its way, an answer to it that is late or lost, and a worker that dies soon after: P2, P6, scenarios 4 and 5. */
-export function provokeNoops({ store, world }: SimCluster, operator: SimOperator): void {
+export function provokeNoops({ log, store, world }: SimCluster, operator: SimOperator): void {
   const { faults, random, scheduler } = world;
   store.onCommit(({ writes, process }) => {
-    const isNoop = [...writes.keys()].some((key) => key.startsWith(NOOP_PREFIX));
-    if (!isNoop || faults.stopped || !random.chance(0.3) || !operator.hasPlans) return;
+    // The first noop of an epoch's workers discards nothing.
+    const isNoop = [...writes].some(
+      ([key, value]) =>
+        key.startsWith(NOOP_PREFIX) && value !== undefined && decodeVersion(key, value) >= log.current.begin,
+    );
+    if (!isNoop || faults.stopped || !operator.hasPlans || !random.chance(0.6)) return;
     scheduler.schedule(random.between(0, 4), () => operator.hurry('a noop'));
     // Late enough for the job to be heard of meanwhile.
-    if (random.chance(0.7)) process.spoilAnswer(random.between(20, 250), random.chance(0.5));
+    if (random.chance(0.8)) process.spoilAnswer(random.between(20, 250), random.chance(0.6));
     if (random.chance(0.3) && faults.rates.kill > 0) scheduler.schedule(random.between(5, 120), () => process.kill());
   });
 }
