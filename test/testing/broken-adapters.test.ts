@@ -163,7 +163,7 @@ describe('the container suite finds', () => {
       'reads into memory that the next read uses again',
       'what readFile has given stays as it is, whatever is read next',
       withCall((container) => {
-        const pool = new Uint8Array(4 << 20);
+        const pool = new Uint8Array(16 << 20);
         container.readFile = async (name, offset, length) => {
           const bytes = await container.inner.readFile(name, offset, length);
           pool.set(bytes);
@@ -448,14 +448,16 @@ describe('the log suite finds', () => {
       'batches in memory that the next peek uses again',
       'a batch stays as it is until it is released, whatever is peeked next',
       withLog((log) => {
-        let last: Uint8Array | undefined;
+        const last = new Map<string, Uint8Array>();
         return {
           peek: async (request) => {
             const reply = await log.peek(request);
             const { byteLength, recordStarts, recordCount, versions, versionRecords, versionCount } = reply.batch;
             const { minKey, endKey, maxRecordBytes } = reply.batch;
-            last?.fill(1);
-            const bytes = (last = reply.batch.bytes.slice(0, byteLength));
+            const tag = formatTag(request.tag);
+            last.get(tag)?.fill(1);
+            const bytes = reply.batch.bytes.slice(0, byteLength);
+            last.set(tag, bytes);
             const parts = { bytes, byteLength, recordStarts, recordCount, versions, versionRecords, versionCount };
             return { ...reply, batch: new MessageBatch({ ...parts, minKey, endKey, maxRecordBytes }) };
           },
