@@ -47,7 +47,7 @@ export function parseOptions(args: readonly string[], { random, cores }: { rando
   const isPlain = !values.trace && values.planted === undefined;
   return {
     mode: values.help ? 'help' : values.list ? 'list' : values.trace ? 'trace' : 'run',
-    from: least('from', isSoak ? Math.floor(random * (MAX_SEED / 4)) : (bug?.from ?? 1), 0, MAX_SEED - 1),
+    from: least('from', isSoak ? Math.floor(random * (MAX_SEED / 4)) : (bug?.from[0] ?? 1), 0, MAX_SEED - 1),
     seeds: values.failed
       ? 0
       : isSoak

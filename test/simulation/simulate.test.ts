@@ -1,5 +1,6 @@
 import { describe, expect, it } from 'vitest';
 import { PLANTED_BUGS } from '../../src/testing/simulation/planted-bugs.js';
+import { KNOWN_SEEDS } from '../../src/testing/simulation/planted-seeds.js';
 import { PLANTED_SEEDS, findPlanted } from '../../src/testing/simulation/planted-search.js';
 import { simulate } from '../../src/testing/simulation/simulate.js';
 
@@ -38,6 +39,7 @@ describe('planted bugs', () => {
     const names = PLANTED_BUGS.map(({ name }) => name);
     expect(new Set(names).size).toBe(names.length);
     expect(names.length).toBeGreaterThanOrEqual(25);
+    expect(names).toEqual(expect.arrayContaining(Object.keys(KNOWN_SEEDS)));
     const broken = PLANTED_BUGS.map(({ breaks }) => breaks).join(', ');
     for (const rule of [1, 2, 3, 4, 5, 6, 7, 8, 9, 11, 12, 13, 14, 15, 17, 19, 20, 23, 25, 26])
       expect(broken, `P${rule}`).toMatch(new RegExp(`\\bP${rule}\\b`));

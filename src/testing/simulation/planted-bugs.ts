@@ -13,6 +13,7 @@ import * as log from './planted-log.js';
 import { callsDoneAtOnce, drainsOneTooFew, recruitsOneTooHigh } from './planted-recruiter.js';
 import { checkpointOneLate, overlapsAppliedTwice } from './planted-restore.js';
 import type { PlantedOptions, SimRules } from './planted-rules.js';
+import { KNOWN_SEEDS } from './planted-seeds.js';
 import * as snapshots from './planted-snapshots.js';
 import * as store from './planted-store.js';
 import { TwiceReleasedLock } from './planted-worker.js';
@@ -26,9 +27,11 @@ export interface PlantedBug {
   readonly rules: SimRules;
   /** The checks of which one must be what finds it. */
   readonly foundBy: readonly string[];
-  /** A seed that finds it: the search begins there. Default 1. */
-  readonly from?: number;
+  /** Seeds that are known to find it: the search begins with them. */
+  readonly from: readonly number[];
 }
+
+type Mistake = Omit<PlantedBug, 'from'>;
 
 const NOT_RECORDED = 'nothing is popped that is not recorded (P5)';
 const NOT_STORED = 'recorded versions are stored';
@@ -40,7 +43,7 @@ const NEEDED_LOG = 'no log goes that is needed';
 const WORKER = 'a worker fails only when it must';
 const EXACT = 'a restore is exact';
 
-const workers: readonly PlantedBug[] = [
+const workers: readonly Mistake[] = [
   {
     name: 'pop before save',
     breaks: 'P4, P5',
@@ -52,14 +55,12 @@ const workers: readonly PlantedBug[] = [
     breaks: 'P14',
     rules: { worker: { cut: ({ pulledEnd }) => pulledEnd - 1n } },
     foundBy: ['nothing above the committed version (P14)', FITS, CONTENT],
-    from: 2,
   },
   {
     name: 'drop the queue on displacement',
     breaks: 'invariant 7',
     rules: { worker: { keepsQueueOnDisplacement: false } },
     foundBy: [CONTENT],
-    from: 4,
   },
   {
     name: 'forget the true-up',
@@ -77,14 +78,12 @@ const workers: readonly PlantedBug[] = [
     breaks: 'P7',
     rules: { worker: { acceptGap: () => true } },
     foundBy: [CONTENT],
-    from: 57,
   },
   {
     name: 'no claim check',
     breaks: 'P1',
     rules: { worker: { checksClaim: false } },
     foundBy: ['firstVersion is fixed once (P2)', 'saved version never goes back (P4)'],
-    from: 2,
   },
   {
     name: 'fix a first version while a NOOP is in flight',
@@ -95,14 +94,12 @@ const workers: readonly PlantedBug[] = [
       'firstVersion lies above what the log has discarded (P2)',
       'firstVersion lies above what is recorded as discarded (P2, P6)',
     ],
-    from: 46,
   },
   {
     name: 'let a job that has left join again',
     breaks: 'P9, scenario 8',
     rules: { worker: { remembersLeavers: false } },
     foundBy: ['firstVersion is fixed once (P2)'],
-    from: 74,
   },
   {
     name: 'leave a file whole across folders',
@@ -122,11 +119,11 @@ const workers: readonly PlantedBug[] = [
   },
 ];
 
-function host(name: string, breaks: string, options: PlantedOptions, foundBy: readonly string[], from = 1): PlantedBug {
-  return { name, breaks, rules: { host: { options } }, foundBy, from };
+function host(name: string, breaks: string, options: PlantedOptions, foundBy: readonly string[]): Mistake {
+  return { name, breaks, rules: { host: { options } }, foundBy };
 }
 
-const files: readonly PlantedBug[] = [
+const files: readonly Mistake[] = [
   host('split a version over two files', 'invariant 2', splitsVersions, [CONTENT]),
   host('skip an empty file', 'invariant 4, P17', skipsEmptyFiles, [NOT_STORED]),
   host('progress before the files', 'P4', savesBeforeFiles, [NOT_STORED]),
@@ -135,28 +132,20 @@ const files: readonly PlantedBug[] = [
   host('checksums after the file', 'P25', sumsAfterFile, ['checksums before the file']),
 ];
 
-const stores: readonly PlantedBug[] = [
+const stores: readonly Mistake[] = [
   host('lose a watch', 'P2', (options) => ({ ...options, pollInterval: 2 ** 31 - 1 }), ['liveness']),
-  host(
-    'call a job started by the wrong epoch',
-    'P3, scenario 3',
-    store.startedByAnyEpoch,
-    ['a job is started when every tag has registered (P3)'],
-    66,
-  ),
-  host(
-    'a replacement forgets the registered first version',
-    'P12',
-    store.registrationsForgotten,
-    ['firstVersion is fixed once (P2)'],
-    2,
-  ),
+  host('call a job started by the wrong epoch', 'P3, scenario 3', store.startedByAnyEpoch, [
+    'a job is started when every tag has registered (P3)',
+  ]),
+  host('a replacement forgets the registered first version', 'P12', store.registrationsForgotten, [
+    'firstVersion is fixed once (P2)',
+  ]),
   host('refuse a NOOP that is tried again', 'P6, scenario 5', store.retriedNoopRefuses, [
     'firstVersion lies above what is recorded as discarded (P2, P6)',
   ]),
 ];
 
-const logs: readonly PlantedBug[] = [
+const logs: readonly Mistake[] = [
   host('a committed version beyond the end of the epoch', 'P14, scenario 1', log.uncappedCommitted, [
     'NOOP only up to the committed version (P6, P14)',
     'saved version is committed (P14)',
@@ -179,7 +168,7 @@ const logs: readonly PlantedBug[] = [
   ]),
 ];
 
-const recruiters: readonly PlantedBug[] = [
+const recruiters: readonly Mistake[] = [
   {
     name: 'recruit from the wrong version',
     breaks: 'P23',
@@ -205,13 +194,12 @@ const recruiters: readonly PlantedBug[] = [
   },
 ];
 
-const others: readonly PlantedBug[] = [
+const others: readonly Mistake[] = [
   {
     name: 'a snapshot below completeFrom',
     breaks: 'P3, S3',
     rules: { snapshots: { take: snapshots.takeAtAnyVersion } },
     foundBy: ['no snapshot below completeFrom (P3, S3)'],
-    from: 15,
   },
   {
     name: 'the manifest before the last range file',
@@ -236,7 +224,6 @@ const others: readonly PlantedBug[] = [
     breaks: 'docs/care.md',
     rules: { care: { expire: snapshots.expireAllButOne } },
     foundBy: [NEEDED_LOG],
-    from: 85,
   },
   {
     name: 'expire without looking for a snapshot that stays',
@@ -249,7 +236,6 @@ const others: readonly PlantedBug[] = [
     breaks: 'docs/care.md',
     rules: { care: { expire: marksAfterDeleting } },
     foundBy: [NEEDED_LOG],
-    from: 85,
   },
   {
     name: 'compact removes before the merged file is there',
@@ -277,4 +263,6 @@ const others: readonly PlantedBug[] = [
   },
 ];
 
-export const PLANTED_BUGS: readonly PlantedBug[] = [...workers, ...files, ...stores, ...logs, ...recruiters, ...others];
+export const PLANTED_BUGS: readonly PlantedBug[] = [workers, files, stores, logs, recruiters, others]
+  .flat()
+  .map((mistake) => ({ ...mistake, from: KNOWN_SEEDS[mistake.name] ?? [] }));

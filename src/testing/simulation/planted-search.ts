@@ -12,11 +12,11 @@ export interface PlantedFind {
 /** Seeds that are tried: 1 to this. */
 export const PLANTED_SEEDS = 200;
 
-/** Begins at the bug's own seed, comes back to it after the last one, and stops at the first that finds it; undefined: none does. What other checks find on the way does not count. */
+/** Begins with the bug's own seeds, goes on from 1, and stops at the first seed that finds it; undefined: none does. What other checks find on the way does not count. */
 export async function findPlanted(bug: PlantedBug, seeds: number = PLANTED_SEEDS): Promise<PlantedFind | undefined> {
-  const first = Math.min(bug.from ?? 1, seeds);
-  for (let step = 0; step < seeds; step++) {
-    const seed = ((first - 1 + step) % seeds) + 1;
+  const own = bug.from.filter((seed) => seed <= seeds);
+  const all = new Set([...own, ...Array.from({ length: seeds }, (_, index) => index + 1)]);
+  for (const seed of all) {
     const { violation } = await simulate({ seed, rules: bug.rules });
     if (violation !== undefined && bug.foundBy.includes(violation.check)) return { seed, violation };
   }
