@@ -99,7 +99,8 @@ class CheckedContainer implements BackupContainer {
     const call = 'BackupContainer.listFiles';
     const files = iteratorOf(call, () => this.#inner.listFiles(prefix));
     let before: string | undefined;
-    let isAtEnd = false;
+    let isOver = false;
+    let isRefused = true;
     try {
       for (let count = 1; ; count++) {
         // No call of a function that waits for each name: there may be millions.
@@ -107,10 +108,11 @@ class CheckedContainer implements BackupContainer {
         try {
           next = await files.next();
         } catch (error) {
+          isOver = true;
           throw asError(call, error);
         }
         if (next.done === true) {
-          isAtEnd = true;
+          isOver = true;
           return;
         }
         const file = this.#checkListed(prefix, before, next.value);
@@ -119,10 +121,18 @@ class CheckedContainer implements BackupContainer {
         if (count % NAMES_PER_TURN === 0) await this.#clock.yieldToHost();
         before = file.name;
         // Object stores have markers for folders, made by consoles and other tools: they are no files, and in nobody's way.
-        if (!before.endsWith('/')) yield file;
+        if (before.endsWith('/')) continue;
+        isRefused = false;
+        yield file;
+        isRefused = true;
       }
     } finally {
-      if (!isAtEnd) await answerOf(call, () => files.return?.());
+      if (!isOver) {
+        const returned = answerOf(call, () => files.return?.());
+        // What was wrong with the listing is told, and not what it says to being left.
+        if (isRefused) void returned.catch(() => undefined);
+        else await returned;
+      }
     }
   }
 

@@ -3,7 +3,7 @@
 import { describe, expect, it } from 'vitest';
 import { systemClock } from '../../src/core/clock.js';
 import { utf8 } from '../../src/core/bytes.js';
-import type { MemoryContainer } from '../../src/container/memory-container.js';
+import { MemoryContainer } from '../../src/container/memory-container.js';
 import type { BackupContainer, ListedFile } from '../../src/ports/backup-container.js';
 import { checkedContainer } from '../../src/ports/checked-container.js';
 import { describeBackup } from '../../src/restore/describe.js';
@@ -283,9 +283,24 @@ describe('a container with', () => {
     return { listing, count: () => count };
   };
 
+  it.each([
+    ['fails', () => Promise.reject(new Own('no'))],
+    ['never ends', () => new Promise<never>(() => undefined)],
+  ])('what is wrong with a listing is told although its return %s', async (_how, end) => {
+    const listing = containerOf(new MemoryContainer(), {
+      listFiles: () => ({
+        [Symbol.asyncIterator]: () => ({
+          next: () => Promise.resolve({ done: false as const, value: { name: '/absolute', size: 1 } }),
+          return: end,
+        }),
+      }),
+    });
+    const reading = checkedContainer(listing, systemClock).listFiles('')[Symbol.asyncIterator]().next();
+    await expect(reading).rejects.toThrow('it is absolute');
+  });
+
   it('a listing without end is left at a bound that names it', async () => {
-    const { MemoryContainer: Memory } = await import('../../src/container/memory-container.js');
-    const { listing } = endless(new Memory(), 100_000);
+    const { listing } = endless(new MemoryContainer(), 100_000);
     await expect(describeBackup(checkedContainer(listing, systemClock, 10_000))).rejects.toMatchObject({
       code: 'ADAPTER_CONTRACT',
       message: expect.stringContaining('has not ended after 10000 names') as string,
@@ -293,8 +308,7 @@ describe('a container with', () => {
   });
 
   it('a listing without end lets the host have its turns: an abort ends it', async () => {
-    const { MemoryContainer: Memory } = await import('../../src/container/memory-container.js');
-    const { listing, count } = endless(new Memory(), 50_000_000);
+    const { listing, count } = endless(new MemoryContainer(), 50_000_000);
     const stop = new AbortController();
     setImmediate(() => setImmediate(() => stop.abort(new Error('enough'))));
     await expect(describeBackup(listing, { signal: stop.signal })).rejects.toThrow('enough');
@@ -302,8 +316,7 @@ describe('a container with', () => {
   });
 
   it('version times out of order is not asked for a time', async () => {
-    const { MemoryContainer: Memory } = await import('../../src/container/memory-container.js');
-    const container = new Memory();
+    const container = new MemoryContainer();
     for (const name of ['version_times/b', 'version_times/a']) {
       const file = await container.writeFile(name);
       await file.append([utf8('x')]);
