@@ -31,7 +31,8 @@ export async function findDueSnapshots(tx: ProgressTransaction, now: number): Pr
     if (!isSnapshotDue(job, record, now)) continue;
     if ((await tx.get(snapshotLeaseKey(uid))) !== undefined) continue;
     const next = nextSnapshot(job, record);
-    due.push({ uid, since: typeof next === 'number' ? next : 0 });
+    // A time that lies ahead was written by a clock that was wrong: were it taken at its word, others that are always due would come first until then.
+    due.push({ uid, since: typeof next === 'number' && next <= now ? next : 0 });
   }
   return due.sort((a, b) => a.since - b.since).map(({ uid }) => uid);
 }
