@@ -10,6 +10,7 @@ export * from './memory-range-source.js';
 export * from './memory-restore-target.js';
 export * from './range-suite.js';
 export * from './store-suite.js';
+export * from './target-suite.js';
 export { PLANTED_BUGS, type PlantedBug } from './simulation/planted-bugs.js';
 export type { SimRules } from './simulation/planted-rules.js';
 export { simulate, type SimulateOptions, type SimulationResult } from './simulation/simulate.js';
