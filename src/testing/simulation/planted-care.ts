@@ -1,40 +1,14 @@
 // Deliberate mistakes of those who look after backups: each wraps what a call is given.
 
 import { LOG_FOLDER, PROPERTY_FOLDER } from '../../format/fdb/names.js';
-import type { BackupContainer, BackupFile } from '../../ports/backup-container.js';
+import type { BackupFile } from '../../ports/backup-container.js';
 import { compactLogs } from '../../restore/compact.js';
 import { expireBackup } from '../../restore/expire.js';
-import { withWriteFile } from './planted-container.js';
+import { finishingByAndBy, withWriteFile } from './planted-wrappers.js';
 
 /** The old files go as soon as the merged one is written, finished or not. */
 export const removesBeforeMerged: typeof compactLogs = (container, options) => {
-  const believed = new Map<string, Uint8Array>();
-  const hasty: BackupContainer = {
-    ...withWriteFile(container, async (name, writing) => {
-      const file = await container.writeFile(name, writing);
-      if (!name.startsWith(LOG_FOLDER)) return file;
-      const pieces: Uint8Array[] = [];
-      return {
-        ...file,
-        append: (chunks) => {
-          for (const chunk of chunks) pieces.push(chunk.slice());
-          return file.append(chunks);
-        },
-        finish: () => {
-          believed.set(name, Buffer.concat(pieces));
-          file.finish().catch(() => undefined);
-          return Promise.resolve();
-        },
-      };
-    }),
-    readFile: (name, offset, length) => {
-      const bytes = believed.get(name);
-      return bytes === undefined
-        ? container.readFile(name, offset, length)
-        : Promise.resolve(bytes.slice(offset, offset + length));
-    },
-  };
-  return compactLogs(hasty, options);
+  return compactLogs(finishingByAndBy(container, LOG_FOLDER).container, options);
 };
 
 /** Nobody looks whether a snapshot stays from which the backup can be restored. */

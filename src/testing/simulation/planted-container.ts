@@ -4,23 +4,9 @@ import { encodeFileSums, FileSumsBuilder, sumsFileName } from '../../format/fdb/
 import { LOG_FOLDER } from '../../format/fdb/names.js';
 import type { BackupContainer, BackupFile } from '../../ports/backup-container.js';
 import type { PlantedOptions } from './planted-rules.js';
+import { withWriteFile } from './planted-wrappers.js';
 import { layRecords, rawRecords } from './planted-records.js';
 import { parseLogName } from './read-log-file.js';
-
-type WriteFile = BackupContainer['writeFile'];
-
-/** A container with another way of writing. */
-export function withWriteFile(container: BackupContainer, writeFile: WriteFile): BackupContainer {
-  return {
-    url: container.url,
-    create: () => container.create(),
-    exists: () => container.exists(),
-    writeFile,
-    readFile: (name, offset, length) => container.readFile(name, offset, length),
-    listFiles: (prefix) => container.listFiles(prefix),
-    deleteFile: (name) => container.deleteFile(name),
-  };
-}
 
 function withFiles(change: (file: BackupFile, container: BackupContainer) => Partial<BackupFile>): PlantedOptions {
   return (options) => ({

@@ -3,7 +3,7 @@
 import { BackupError } from '../../core/errors.js';
 import type { BackupContainer } from '../../ports/backup-container.js';
 import type { RestoreCheckpoint, RestoreShard, RestoreTarget } from '../../ports/restore-target.js';
-import { withWriteFile } from './planted-container.js';
+import { containerWith } from './planted-wrappers.js';
 import { layRecords, rawRecords } from './planted-records.js';
 import type { NamedLogFile } from './read-log-file.js';
 import { parseLogName } from './read-log-file.js';
@@ -56,7 +56,7 @@ export function overlapsAppliedTwice(container: BackupContainer): BackupContaine
     );
   };
   return {
-    ...withWriteFile(container, (name, options) => container.writeFile(name, options)),
+    ...containerWith(container, {}),
     async *listFiles(prefix) {
       await learn();
       // Checksums would tell.

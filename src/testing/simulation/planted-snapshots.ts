@@ -7,6 +7,7 @@ import type { Lease, ProgressStore } from '../../ports/progress-store.js';
 import { isLeaseKey } from '../../progress/lease-record.js';
 import { expireBackup } from '../../restore/expire.js';
 import { takeSnapshot } from '../../snapshot/take-snapshot.js';
+import { containerWith, finishingByAndBy } from './planted-wrappers.js';
 import { parseLogName } from './read-log-file.js';
 import { parseSnapshotName } from './read-range-file.js';
 
@@ -36,40 +37,15 @@ export const takeWhatWasScanned: typeof takeSnapshot = (options) => {
 /** Range files are finished by and by: nobody waits for them, and they count as there at once. */
 export const takeWithoutWaiting: typeof takeSnapshot = (options) => {
   const { container } = options;
-  const believed = new Map<string, Uint8Array>();
-  const hasty: BackupContainer = {
-    ...forwarded(container),
-    writeFile: async (name, writing) => {
-      const file = await container.writeFile(name, writing);
-      if (!name.startsWith('kvranges/')) return file;
-      const pieces: Uint8Array[] = [];
-      return {
-        name: file.name,
-        append: (chunks) => {
-          for (const chunk of chunks) pieces.push(chunk.slice());
-          return file.append(chunks);
-        },
-        finish: () => {
-          believed.set(name, Buffer.concat(pieces));
-          file.finish().catch(() => undefined);
-          return Promise.resolve();
-        },
-        abort: () => file.abort(),
-      };
-    },
+  const { container: unlisted, believed } = finishingByAndBy(container, 'kvranges/');
+  const hasty = containerWith(unlisted, {
     async *listFiles(prefix) {
       const files: ListedFile[] = [];
       for await (const file of container.listFiles(prefix)) if (!believed.has(file.name)) files.push(file);
       for (const [name, { length }] of believed) if (name.startsWith(prefix)) files.push({ name, size: length });
       yield* files.sort(byName);
     },
-    readFile: (name, offset, length) => {
-      const bytes = believed.get(name);
-      return bytes === undefined
-        ? container.readFile(name, offset, length)
-        : Promise.resolve(bytes.slice(offset, offset + length));
-    },
-  };
+  });
   return takeSnapshot({ ...options, container: hasty });
 };
 
@@ -132,7 +108,7 @@ export function rowsTakenForOlder(container: BackupContainer): BackupContainer {
     }
   };
   return {
-    ...forwarded(container),
+    ...containerWith(container, {}),
     async *listFiles(prefix) {
       await learn();
       // Checksums would tell.
@@ -155,16 +131,4 @@ export function rowsTakenForOlder(container: BackupContainer): BackupContainer {
 
 function byName(a: ListedFile, b: ListedFile): number {
   return a.name < b.name ? -1 : 1;
-}
-
-function forwarded(container: BackupContainer): BackupContainer {
-  return {
-    url: container.url,
-    create: () => container.create(),
-    exists: () => container.exists(),
-    writeFile: (name, options) => container.writeFile(name, options),
-    readFile: (name, offset, length) => container.readFile(name, offset, length),
-    listFiles: (prefix) => container.listFiles(prefix),
-    deleteFile: (name) => container.deleteFile(name),
-  };
 }
