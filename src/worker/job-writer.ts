@@ -70,7 +70,9 @@ export class JobWriter {
   }
 
   async #writeWithRetries(round: JobRound, signal: AbortSignal): Promise<WriteOutcome> {
+    let last: unknown;
     for (let attempt = 0; ; attempt++) {
+      const before = { left: round.stall.left, furthest: round.stall.furthest };
       try {
         // The turn is given back while this job waits for its next try: others go on.
         await abortable(
@@ -83,7 +85,9 @@ export class JobWriter {
         signal.throwIfAborted();
         if (error instanceof AssertionError) throw error;
         round.stall.count();
-        if (round.stall.left <= 0 || !isTransient(error)) return this.#fail(error, round);
+        if (round.stall.left <= 0 || !isTransient(error))
+          return this.#fail(last !== undefined && this.#wasCutShort(error, round, before) ? last : error, round);
+        last = error;
         const delay = Math.min(backoff(this.#run.retryPolicy, attempt), round.stall.left);
         this.#run.retryPolicy.onRetry(`write files of job ${round.uid}`, error, delay);
         await this.#run.clock.sleep(delay, signal);
@@ -92,6 +96,12 @@ export class JobWriter {
         if (round.stall.left <= 0) return this.#fail(error, round);
       }
     }
+  }
+
+  /** The time ran out in the midst of a try, after earlier ones had failed for most of it: those are the reason, and not that this one was not done. */
+  #wasCutShort(error: unknown, { stall }: JobRound, before: Pick<StallWatch, 'left' | 'furthest'>): boolean {
+    if (!BackupError.is(error, 'TIMEOUT') || stall.left > 0 || stall.furthest > before.furthest) return false;
+    return before.left < this.#run.options.jobStallTimeout / 2;
   }
 
   #fail(error: unknown, round: JobRound): WriteOutcome {

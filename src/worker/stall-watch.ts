@@ -32,6 +32,11 @@ export class StallWatch {
     return this.#timeout - this.#stalled;
   }
 
+  /** The largest place that was reached. */
+  get furthest(): number {
+    return this.#furthest;
+  }
+
   /** `place` grows with everything that is done. */
   reached(place: number): void {
     if (place <= this.#furthest) return;

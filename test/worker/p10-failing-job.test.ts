@@ -65,6 +65,23 @@ describe('P10 a job that fails for good', () => {
     expect(running.worker.metrics()?.savedVersion).toBe(3n);
   });
 
+  it.each([
+    ['for most of the time', 25_000, 'CONTAINER_UNAVAILABLE'],
+    ['for a moment', 12_000, 'TIMEOUT'],
+  ])(
+    'says what it failed of when a container that was away %s does not answer at the end',
+    async (_, hangsAt, code) => {
+      await startWithJobs({ retryMaxDelay: 500 });
+      let isHanging = false;
+      const act = () => (isHanging ? new Promise<void>(() => undefined) : Promise.reject(away()));
+      container.on('writeFile', act, { match: logFiles, count: 1_000 });
+      await world.clock.advance(hangsAt);
+      isHanging = true;
+      await world.clock.advance(35_000 - hangsAt);
+      expect(await status()).toMatchObject({ state: 'Failed', failure: { code } });
+    },
+  );
+
   it('does not count failing again at the same place as progress', async () => {
     await startWithJobs();
     // Every try gets as far as the end of the file, and no further.
