@@ -36,7 +36,8 @@ export const rangeFile: FuzzTarget = {
   weight: 20,
   form: 'bytes',
   maxBytes: 4096,
-  memory: { fixed: 256 << 10, perByte: 256 },
+  // An accepted file is encoded again, by way of the encoder's staging block of 1.25 MiB.
+  memory: { fixed: 1536 << 10, perByte: 256 },
   batch: 128,
   codes: ['CORRUPT_FILE', 'UNSUPPORTED_FORMAT'],
   dictionary: [
