@@ -17,6 +17,12 @@ export type BackupErrorCode =
   | 'STORE_UNAVAILABLE' // the progress store could not be reached; retried
   | 'STORE_CONFLICT' // a transaction lost too many times in a row; retried
   | 'STORE_CORRUPT' // the progress store holds something that is not ours or is damaged
+  | 'ETCD_UNAVAILABLE' // etcd gave no answer, or has no leader; retried
+  | 'ETCD_NO_SPACE' // etcd takes no writes, because its quota is used up; retried
+  | 'ETCD_DENIED' // etcd refuses the user, or what the user asks for
+  | 'ETCD_COMPACTED' // etcd no longer keeps that revision
+  | 'ETCD_LIMIT' // more in one request than etcd takes
+  | 'ETCD_FAILED' // etcd refuses the request for another reason
   | 'TIMEOUT'
   | 'REGION_CHANGED' // a RangeSource no longer has the region as it was listed; it is listed again
   | 'VERSION_TOO_OLD' // a RangeSource can no longer read at that version; a newer one is taken
@@ -27,6 +33,7 @@ export type BackupErrorCode =
   // Worker and jobs
   | 'DISPLACED' // a newer run or epoch has taken over
   | 'LOG_GAP' // the log discarded data that no file holds and no NOOP pop explains
+  | 'LOG_INCONSISTENT' // the log leaves out a version, went back, or is another one than before
   | 'EPOCH_NOT_ANNOUNCED' // the store's newest epoch is older than the one a worker was recruited in
   | 'INVALID_EPOCHS' // the log system's epochs contradict each other
   | 'JOB_NOT_FOUND'
@@ -47,6 +54,7 @@ export type BackupErrorCode =
   | 'EXPIRE_REFUSED' // nothing restorable would be left where it was asked for
   // Restore
   | 'NOT_RESTORABLE' // the wanted version cannot be rebuilt exactly; the message names the tag and the gap
+  | 'OPERATION_TOO_LARGE' // a row or mutation is larger than the restore target takes in one step
   | 'TARGET_NOT_EMPTY';
 
 /** The facts of an error, as fields, so that no one has to parse a message. */
