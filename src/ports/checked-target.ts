@@ -2,7 +2,13 @@
 
 import { isBytes } from '../core/bytes.js';
 import { answerOf, asError, brokenContract, isVersion, lacksFunction, show } from './broken-contract.js';
-import type { RestoreCheckpoint, RestoreOperation, RestoreShard, RestoreTarget } from './restore-target.js';
+import type {
+  RestoreCheckpoint,
+  RestoreLimits,
+  RestoreOperation,
+  RestoreShard,
+  RestoreTarget,
+} from './restore-target.js';
 
 const PHASES: readonly unknown[] = ['clearing', 'rows', 'log', 'done'];
 
@@ -20,6 +26,7 @@ export function checkedTarget(target: RestoreTarget): CheckedTarget {
   };
   const own = view(target, 'RestoreTarget');
   return {
+    limits: checkLimits(target.limits),
     read: (keys) => own.read(keys),
     apply: (operations, checkpoint) => own.apply(operations, checkpoint),
     checkpoint: () => own.checkpoint(),
@@ -35,6 +42,17 @@ export function checkedTarget(target: RestoreTarget): CheckedTarget {
       for (const each of views) await each.checkKept();
     },
   };
+}
+
+/** Looked at once: what a target says later does not count. */
+function checkLimits(limits: RestoreLimits | undefined): RestoreLimits | undefined {
+  if (limits === undefined) return undefined;
+  const { operations = 0, bytes = 0 } = (limits as Partial<RestoreLimits> | null) ?? {};
+  for (const [name, value] of Object.entries({ operations, bytes })) {
+    if (Number.isSafeInteger(value) && value >= 1) continue;
+    throw brokenContract('RestoreTarget.limits', `${name} is ${show(value)}, not a whole number above 0`);
+  }
+  return { operations, bytes };
 }
 
 function shardOf(target: RestoreTarget, name: string): RestoreShard {

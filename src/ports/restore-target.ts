@@ -24,11 +24,27 @@ export interface RestoreCheckpoint {
   readonly cursor?: string | undefined;
 }
 
+/** What one `apply` takes at most. */
+export interface RestoreLimits {
+  /** Sets and clears, each one. At least 1. */
+  readonly operations: number;
+  /**
+   * Bytes of keys and values: of each set its key and its value, of each clear its begin and its end, as `apply` is given them (with the restore's prefixes). The checkpoint does not count (its
+   * cursor may be twice as long as a key, and some bytes more), nor does what the target needs around each operation: a target whose requests are limited leaves room for both. At least 1.
+   */
+  readonly bytes: number;
+}
+
 /** A part of a target: see `RestoreTarget.shard`. */
 export type RestoreShard = Pick<RestoreTarget, 'read' | 'apply' | 'checkpoint'>;
 
 /** Nobody else may write to the restored ranges while a restore runs. Calls come one at a time. */
 export interface RestoreTarget {
+  /**
+   * Optional: no `apply`, of the target or of a shard, is given more than this. A restore reads it once, at its beginning. Left out: as much as `applyBytes` and the versions make. A single operation
+   * of more bytes than this ends the restore with OPERATION_TOO_LARGE.
+   */
+  readonly limits?: RestoreLimits | undefined;
   /** Values of these keys, in the same order; undefined where there is none. Sees everything that was applied. Needed to evaluate atomic operations. */
   read(keys: readonly Uint8Array[]): Promise<readonly (Uint8Array | undefined)[]>;
   /** Applies the operations in order, and stores the checkpoint, in one atomic and durable step. `operations` may be empty. */

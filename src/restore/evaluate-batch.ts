@@ -1,9 +1,10 @@
 // Turns a batch of mutations into plain sets and clears: atomic operations are evaluated over what the target holds and over what the batch itself has done before them.
 
-import { evaluateAtomic } from '../core/atomic.js';
+import { VALUE_SIZE_LIMIT, evaluateAtomic } from '../core/atomic.js';
 import { compareBytes, keyAfter } from '../core/bytes.js';
 import { BackupError } from '../core/errors.js';
 import type { Mutation } from '../core/mutation.js';
+import { MutationType } from '../core/mutation.js';
 import type { RestoreOperation, RestoreTarget } from '../ports/restore-target.js';
 
 /** What a restore is going to do, before atomic operations are evaluated. */
@@ -12,6 +13,13 @@ export type PendingOperation = RestoreOperation | PendingAtomic;
 export interface PendingAtomic {
   readonly type: 'atomic';
   readonly mutation: Mutation;
+}
+
+/** More bytes than this no operation has that the mutation becomes: what does not come out as long as its operand, or shorter, changes nothing, is an appended value, or clears the key. */
+export function mostAtomicBytes({ type, param1: key, param2: operand }: Mutation): number {
+  if (type === MutationType.CompareAndClear) return 2 * key.length + 1;
+  if (type === MutationType.AppendIfFits) return key.length + Math.max(operand.length, VALUE_SIZE_LIMIT);
+  return key.length + operand.length;
 }
 
 /** The operations come out in the same order. One `read` of the target. */

@@ -73,6 +73,8 @@ interface Lane extends LogShard {
 export class LogApplier {
   readonly #options: LogApplierOptions;
   readonly #lanes: readonly Lane[];
+  /** More is pending in a shard than the target takes at once. */
+  #isOver = false;
   /** All shards have caught up, and nothing is to be skipped: no need to ask at each version. */
   #settled = false;
   /** Bytes of all records so far. */
@@ -109,6 +111,7 @@ export class LogApplier {
       const bytes = batch.recordBytes(i);
       this.#readBytes += bytes;
       this.#take(batch, i, bytes);
+      if (this.#isOver) await this.#flushOver();
     }
   }
 
@@ -137,6 +140,17 @@ export class LogApplier {
       }
       this.#mostPending = Math.max(this.#mostPending, writer.pendingBytes);
       this.#leastAppliedAt = Math.min(this.#leastAppliedAt, lane.appliedAt);
+    }
+  }
+
+  /** The last record had no room with those before it: they are applied without it. */
+  async #flushOver(): Promise<void> {
+    this.#isOver = false;
+    const records = this.#records - 1;
+    const cursor = records === 0 ? undefined : formatCursor({ version: this.#version, records });
+    for (const { writer, applied } of this.#lanes) {
+      const version = maxVersion(this.#complete, applied);
+      if (writer.isOver) await writer.flushOver({ phase: 'log', version, ...(cursor === undefined ? {} : { cursor }) });
     }
   }
 
@@ -169,7 +183,8 @@ export class LogApplier {
       const key = batch.setKey(i);
       if (!versions.counts(key, this.#high, this.#low)) return;
       const lane = this.#laneOf(key);
-      if (this.#records > lane.takesAfter) this.#added(lane.writer.set(rewriter.key(key), batch.setValue(i), bytes));
+      if (this.#records > lane.takesAfter)
+        this.#added(lane, lane.writer.set(rewriter.key(key), batch.setValue(i), bytes));
       return;
     }
     const mutation = batch.mutation(i);
@@ -190,8 +205,8 @@ export class LogApplier {
     const lane = this.#laneOf(key);
     if (this.#records <= lane.takesAfter) return;
     const target = rewriter.key(key);
-    if (type === MutationType.SetValue) this.#added(lane.writer.set(target, param2, bytes));
-    else this.#added(lane.writer.atomic({ type, param1: target, param2 }, bytes));
+    if (type === MutationType.SetValue) this.#added(lane, lane.writer.set(target, param2, bytes));
+    else this.#added(lane, lane.writer.atomic({ type, param1: target, param2 }, bytes));
   }
 
   /** In each shard what it has of the range. */
@@ -204,11 +219,12 @@ export class LogApplier {
       const next = this.#lanes[i + 1]?.begin;
       const from = compareBytes(lane.begin, begin) > 0 ? lane.begin : begin;
       const to = next !== undefined && compareBytes(next, end) < 0 ? next : end;
-      this.#added(lane.writer.clear(rewriter.key(from), rewriter.end(to), bytes));
+      this.#added(lane, lane.writer.clear(rewriter.key(from), rewriter.end(to), bytes));
     }
   }
 
-  #added(pendingBytes: number): void {
+  #added({ writer }: Lane, pendingBytes: number): void {
+    if (writer.isOver) this.#isOver = true;
     if (pendingBytes > this.#mostPending) this.#mostPending = pendingBytes;
   }
 

@@ -6,6 +6,7 @@ import type { KeyRange } from '../core/key-range.js';
 import { formatRange } from '../core/key-range.js';
 import type { Version } from '../core/version.js';
 import type { RestoreCheckpoint, RestoreShard, RestoreTarget } from '../ports/restore-target.js';
+import { NO_LIMITS, batchesWithin, checkWithinLimits } from './apply-limits.js';
 import type { PartOfVersion } from './log-applier.js';
 import { parseCursor } from './log-applier.js';
 import type { RestoreSet } from './restore-pieces.js';
@@ -72,7 +73,10 @@ async function clearRanges(options: PrepareOptions): Promise<void> {
     );
   }
   const clears = full.map(({ begin, end }) => ({ type: 'clear' as const, begin, end }));
-  await target.apply(clears, { restoreId, phase: 'clearing', version: 0n });
+  const { limits = NO_LIMITS } = target;
+  checkWithinLimits(clears, limits);
+  for (const batch of batchesWithin(clears, limits))
+    await target.apply(batch, { restoreId, phase: 'clearing', version: 0n });
 }
 
 /** Checkpoints that an earlier restore left in the shards are written over before the target's says that the shards' count. */

@@ -91,6 +91,7 @@ class Run {
       writer: new ShardWriter({
         target: state.target,
         restoreId,
+        limits: this.#options.target.limits,
         onApplied: (place) => {
           shard.place = place;
           // The last word of a sharded restore is the target's own.

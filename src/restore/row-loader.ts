@@ -8,7 +8,7 @@ import type { FileSums } from '../format/fdb/file-sums.js';
 import type { CheckedReads } from './checked-reads.js';
 import type { KeyRewriter } from './key-rewriter.js';
 import type { RowPiece } from './restore-pieces.js';
-import type { ShardWriter } from './restore-shard.js';
+import type { ShardPlace, ShardWriter } from './restore-shard.js';
 import type { RowRun } from './row-runs.js';
 import { rowRuns } from './row-runs.js';
 import type { TimeSlices } from './time-slices.js';
@@ -51,14 +51,24 @@ export function piecesAfter(pieces: readonly RowPiece[], after: Uint8Array | und
 /** Ends with an apply under way whose checkpoint says that the rows are done. */
 export async function loadRows(options: RowLoaderOptions): Promise<void> {
   const { reads, pieces, sumsOf, writer, version, stop } = options;
+  const last: LastRow = { key: options.after };
   for await (const run of rowRuns(piecesAfter(pieces, options.after), reads, sumsOf)) {
-    await takeRun(run, options);
+    await takeRun(run, options, last);
     stop.throwIfAborted();
   }
   await writer.flush({ phase: 'log', version });
 }
 
-async function takeRun({ piece, reader, bytes: runBytes }: RowRun, options: RowLoaderOptions): Promise<void> {
+/** The last row that was taken: what comes after it may have no room in the same apply. */
+interface LastRow {
+  key: Uint8Array | undefined;
+}
+
+async function takeRun(
+  { piece, reader, bytes: runBytes }: RowRun,
+  options: RowLoaderOptions,
+  last: LastRow,
+): Promise<void> {
   const { writer, rewriter, applyBytes, after, slices } = options;
   const { bytes } = reader;
   const wanted = new WantedRows(piece, after);
@@ -70,9 +80,15 @@ async function takeRun({ piece, reader, bytes: runBytes }: RowRun, options: RowL
     const value = bytes.subarray(reader.valueStart, reader.valueEnd);
     const pending = writer.set(rewriter.key(key), value, key.length + value.length);
     rows++;
-    if (pending >= applyBytes) await writer.flush({ phase: 'rows', version: 0n, cursor: formatRowCursor(key) });
+    if (writer.isOver && last.key !== undefined) await writer.flushOver(placeAfter(last.key));
+    last.key = key;
+    if (pending >= applyBytes) await writer.flush(placeAfter(key));
   }
   options.onRun(runBytes, rows);
+}
+
+function placeAfter(key: Uint8Array): ShardPlace {
+  return { phase: 'rows', version: 0n, cursor: formatRowCursor(key) };
 }
 
 /** Which rows of a file are to be loaded. Asked in the order of keys. */

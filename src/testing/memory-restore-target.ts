@@ -1,7 +1,15 @@
 // A restore target in memory: for tests and simulations, and the shortest complete example of the port.
 
+import { BackupError } from '../core/errors.js';
 import type { KeyRange } from '../core/key-range.js';
-import type { RestoreCheckpoint, RestoreOperation, RestoreShard, RestoreTarget } from '../ports/restore-target.js';
+import { operationBytes } from '../ports/operation-bytes.js';
+import type {
+  RestoreCheckpoint,
+  RestoreLimits,
+  RestoreOperation,
+  RestoreShard,
+  RestoreTarget,
+} from '../ports/restore-target.js';
 
 export interface MemoryRow {
   readonly key: Uint8Array;
@@ -9,6 +17,8 @@ export interface MemoryRow {
 }
 
 export interface MemoryRestoreTargetOptions {
+  /** What it takes at once: an apply of more is refused, as a database with such limits would. Default: anything. */
+  readonly limits?: RestoreLimits | undefined;
   /** Called before each apply; throwing makes the apply fail with nothing applied: fault injection. */
   readonly beforeApply?:
     ((operations: readonly RestoreOperation[], checkpoint: RestoreCheckpoint) => void | Promise<void>) | undefined;
@@ -28,6 +38,10 @@ export class MemoryRestoreTarget implements RestoreTarget {
 
   constructor(options: MemoryRestoreTargetOptions = {}) {
     this.#options = options;
+  }
+
+  get limits(): RestoreLimits | undefined {
+    return this.#options.limits;
   }
 
   /** Number of keys that have a value. */
@@ -68,6 +82,7 @@ export class MemoryRestoreTarget implements RestoreTarget {
 
   async #apply(name: string, operations: readonly RestoreOperation[], checkpoint: RestoreCheckpoint): Promise<void> {
     await this.#options.beforeApply?.(operations, checkpoint);
+    this.#checkLimits(operations);
     for (const operation of operations) {
       if (operation.type === 'set') this.put(operation.key, operation.value);
       else this.#clear(text(operation.begin), text(operation.end));
@@ -75,6 +90,17 @@ export class MemoryRestoreTarget implements RestoreTarget {
     this.#checkpoints.set(name, { ...checkpoint });
     this.#applies++;
     await this.#options.afterApply?.(checkpoint);
+  }
+
+  #checkLimits(operations: readonly RestoreOperation[]): void {
+    const { limits } = this.#options;
+    if (limits === undefined) return;
+    const bytes = operations.reduce((sum, operation) => sum + operationBytes(operation), 0);
+    if (operations.length <= limits.operations && bytes <= limits.bytes) return;
+    throw new BackupError(
+      'INVALID_OPTION',
+      `an apply of ${operations.length} operations and ${bytes} bytes, where ${limits.operations} and ${limits.bytes} are the limits`,
+    );
   }
 
   checkpoint(): Promise<RestoreCheckpoint | undefined> {

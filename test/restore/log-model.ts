@@ -6,6 +6,7 @@ import { evaluateAtomic } from '../../src/core/atomic.js';
 import { fromHex, toHex } from '../../src/core/bytes.js';
 import type { Mutation } from '../../src/core/mutation.js';
 import { MutationType } from '../../src/core/mutation.js';
+import type { RestoreLimits } from '../../src/ports/restore-target.js';
 import type { TestRecord } from '../format/encode-log-file.js';
 import { putLog } from './container-builder.js';
 
@@ -56,6 +57,12 @@ export function randomMutation(random: SeededRandom): Mutation {
     param1: Buffer.compare(a, b) <= 0 ? a : b,
     param2: Buffer.compare(a, b) <= 0 ? b : a,
   };
+}
+
+/** What a target takes at once: nearly nothing, or any amount. No operation of the model has more bytes than these. */
+export function randomLimits(random: SeededRandom): RestoreLimits | undefined {
+  if (random.below(3) === 0) return undefined;
+  return { operations: random.pick([1, 2, 3, 4, 5, 1000]), bytes: random.pick([500, 600, 1 << 20]) };
 }
 
 /** hex key -> hex value */

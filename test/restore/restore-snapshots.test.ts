@@ -10,7 +10,7 @@ import { restore } from '../../src/restore/restore.js';
 import { MemoryRestoreTarget } from '../../src/testing/memory-restore-target.js';
 import { newContainer, putMarker } from './container-builder.js';
 import type { Rows } from './log-model.js';
-import { SeededRandom, randomHistory, rowsAt, writeHistory } from './log-model.js';
+import { SeededRandom, randomHistory, randomLimits, rowsAt, writeHistory } from './log-model.js';
 import { putSnapshotOf, randomParts } from './snapshot-model.js';
 
 const epochs = [
@@ -62,7 +62,7 @@ describe('a restore from snapshots', () => {
       const { windows } = await describeBackup(container);
       for (const { min, max } of windows) {
         for (const version of new Set([min, max, min + BigInt(random.below(Number(max - min) + 1))])) {
-          const target = new MemoryRestoreTarget();
+          const target = new MemoryRestoreTarget({ limits: randomLimits(random) });
           const result = await restore({ container, target, version, ...randomSizes(random) });
           expect(rowsOf(target), `seed ${seed}, version ${version}`).toEqual(expected(version));
           expect(await target.checkpoint()).toMatchObject({ phase: 'done', version });
@@ -85,7 +85,8 @@ describe('a restore from snapshots', () => {
       const die = () => {
         if (--left < 0) throw new Error('killed');
       };
-      const target = new MemoryRestoreTarget(when === 'before' ? { beforeApply: die } : { afterApply: die });
+      const limits = randomLimits(random);
+      const target = new MemoryRestoreTarget({ limits, [when === 'before' ? 'beforeApply' : 'afterApply']: die });
       const sizes = { ...randomSizes(random), applyBytes: random.pick([1, 40, 200]) };
       for (let runs = 0; ; runs++) {
         expect(runs).toBeLessThan(3000);
@@ -117,7 +118,7 @@ describe('a restore from snapshots', () => {
       ];
       const removePrefix = random.pick([undefined, Uint8Array.of(2)]);
       const addPrefix = random.pick([undefined, Uint8Array.of(2, 0x70)]);
-      const target = new MemoryRestoreTarget();
+      const target = new MemoryRestoreTarget({ limits: randomLimits(random) });
       const options = removePrefix === undefined ? { ranges, addPrefix } : { removePrefix, addPrefix };
       await restore({ container, target, version, ...options, ...randomSizes(random) });
       const wanted = removePrefix === undefined ? ranges : [{ begin: removePrefix, end: Uint8Array.of(3) }];

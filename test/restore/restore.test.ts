@@ -10,7 +10,7 @@ import { MemoryRestoreTarget } from '../../src/testing/memory-restore-target.js'
 import { add, clear, set } from '../format/encode-log-file.js';
 import { hanging, newContainer, put, putLog, putMarker } from './container-builder.js';
 import type { ModelRecord } from './log-model.js';
-import { SeededRandom, randomHistory, rowsAt, writeHistory } from './log-model.js';
+import { SeededRandom, randomHistory, randomLimits, rowsAt, writeHistory } from './log-model.js';
 
 const epochs = [
   { begin: 1n, end: 60n, totalTags: 3 },
@@ -49,7 +49,7 @@ describe('restore', () => {
     for (let seed = 1; seed <= 30; seed++) {
       const { random, container, history } = await withHistory(seed);
       const version = 1n + BigInt(random.below(119));
-      const target = new MemoryRestoreTarget();
+      const target = new MemoryRestoreTarget({ limits: randomLimits(random) });
       const applyBytes = random.pick([1, 60, 1000, 1 << 20]);
       const result = await restore({
         ...full,
@@ -184,7 +184,8 @@ describe('an interrupted restore', () => {
         const die = () => {
           if (--left < 0) throw new Error('killed');
         };
-        const target = new MemoryRestoreTarget(when === 'before' ? { beforeApply: die } : { afterApply: die });
+        const limits = randomLimits(random);
+        const target = new MemoryRestoreTarget({ limits, [when === 'before' ? 'beforeApply' : 'afterApply']: die });
         for (let runs = 0; ; runs++) {
           expect(runs).toBeLessThan(2000);
           left = random.below(4);
