@@ -10,6 +10,7 @@ import { systemClock, systemRandom } from '../core/clock.js';
 import { BackupError } from '../core/errors.js';
 import { isMissing, systemErrorCode } from '../core/file-system.js';
 import type { BackupContainer, BackupFile, ListedFile, WriteFileOptions } from '../ports/backup-container.js';
+import { checkListingLag } from '../ports/listing-lag.js';
 import { checkReadRange } from './check-read-range.js';
 import type { CleanTemporaryFilesOptions } from './clean-temporary-files.js';
 import { cleanTemporaryFiles } from './clean-temporary-files.js';
@@ -25,6 +26,11 @@ export interface DirectoryContainerOptions {
    * empty: a log that was popped by then cannot fill the gap.
    */
   readonly fsync?: boolean;
+  /**
+   * How long a listing may be wrong about what another process has finished or deleted, ms. Default 0: true of a local file system. On NFS, or another network file system that several hosts mount, it is how long a
+   * client keeps what it knows of a folder (Linux's NFS: the mount option `acdirmax`, 60 s unless set); and there `lookupcache=none` is needed too, since a file that is finished must be found by its name at once.
+   */
+  readonly listingLag?: number;
   /** Lets the host's event loop turn while a long list of names is sorted. */
   readonly clock?: Clock;
   /** Where the unique part of temporary names comes from. */
@@ -40,6 +46,7 @@ export interface DirectoryContainerOptions {
  */
 export class DirectoryContainer implements BackupContainer {
   readonly url: string;
+  readonly listingLag: number;
   /** The folder's absolute path. */
   readonly path: string;
   readonly #fsync: boolean;
@@ -57,6 +64,8 @@ export class DirectoryContainer implements BackupContainer {
     if (typeof this.#fsync !== 'boolean') {
       throw new BackupError('INVALID_OPTION', `fsync must be true or false, got ${String(this.#fsync)}`);
     }
+    checkListingLag(options.listingLag);
+    this.listingLag = options.listingLag ?? 0;
     this.#clock = options.clock ?? systemClock;
     this.#random = options.random ?? systemRandom;
     this.#folders = new Folders(this.path, this.#fsync);

@@ -100,6 +100,7 @@ interface Parts {
 
 class EncryptedContainer implements BackupContainer {
   readonly decrypts = true;
+  readonly listingLag?: number;
   readonly #inner: BackupContainer;
   readonly #parts: Parts;
   #blockSize: number;
@@ -107,6 +108,7 @@ class EncryptedContainer implements BackupContainer {
   #isReady = false;
 
   constructor(inner: BackupContainer, parts: Parts) {
+    if (inner.listingLag !== undefined) this.listingLag = inner.listingLag;
     this.#inner = inner;
     this.#parts = parts;
     this.#blockSize = parts.blockSize;

@@ -14,6 +14,7 @@ export interface MemoryContainerOptions {
 /** Every file is one Uint8Array. What is written is copied, and so is what is read. */
 export class MemoryContainer implements BackupContainer {
   readonly url: string;
+  readonly listingLag: number = 0;
   #created = false;
   readonly #files = new Map<string, Uint8Array>();
   /** The names in listing order; undefined when a name was added or deleted since they were sorted. */

@@ -33,7 +33,7 @@ export interface ListedFile {
 }
 
 /**
- * How long after a file was finished or deleted a listing may still be wrong about it, ms: what the calls that must be sure of a listing wait, unless they are told otherwise.
+ * How long after a file was finished or deleted a listing may still be wrong about it, ms, where the container does not say: what the calls that must be sure of a listing wait, unless they are told otherwise.
  */
 export const LISTING_LAG = 10_000;
 
@@ -55,6 +55,11 @@ export interface BackupContainer {
    * the key; a container that stores files leaves it out.
    */
   readonly decrypts?: boolean;
+  /**
+   * How long after a file was finished or deleted, by whichever process, a listing may still be wrong about it, ms, finite, >= 0. 0: listings are exact at once, as in memory, on a local file system, and in S3 since December 2020. Calls that
+   * must be sure of a listing wait so long, so a container that says too little loses files. Left out: LISTING_LAG.
+   */
+  readonly listingLag?: number;
   /** Makes the container; fine if it exists already. Called before anything is written. */
   create(): Promise<void>;
   exists(): Promise<boolean>;
@@ -71,9 +76,8 @@ export interface BackupContainer {
    * finished or deleted while the listing runs may be in it or not. Names that end in `/`, which object stores keep as markers
    * for folders, are passed over.
    *
-   * A listing may lag behind: a file that was finished within the last moments (some seconds, see LISTING_LAG) may be missing
-   * from it, and one that was deleted within them may still be in it, each file by itself. What is listed has the size that it
-   * has or had. Everything else is exact at once and for every process: `readFile` finds a finished file and no deleted one,
+   * A listing may lag behind, by `listingLag` at most: a file that was finished within that time may be missing from it, and one
+   * that was deleted within it may still be in it, each file by itself. What is listed has the size that it has or had. Everything else is exact at once and for every process: `readFile` finds a finished file and no deleted one,
    * an exclusive write fails for a name that is taken, `exists` is true as soon as `create` has resolved.
    */
   listFiles(prefix: string): AsyncIterable<ListedFile>;

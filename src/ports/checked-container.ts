@@ -6,6 +6,7 @@ import type { BackupError } from '../core/errors.js';
 import { compareFileNames, fileNameProblem } from '../core/file-name.js';
 import type { BackupContainer, BackupFile, ListedFile, WriteFileOptions } from './backup-container.js';
 import { answerOf, asError, brokenContract, iteratorOf, lacksFunction, show } from './broken-contract.js';
+import { statedListingLag } from './listing-lag.js';
 
 /** Names in one listing. A container that has more is read by nobody: the names alone would fill the memory. */
 const MOST_FILES = 100_000_000;
@@ -29,7 +30,7 @@ export function checkedOpen(
   };
 }
 
-/** ADAPTER_CONTRACT for a container without a URL. Wraps once. `mostFiles`: for tests. */
+/** ADAPTER_CONTRACT for a container without a URL, or whose `listingLag` is no time. Wraps once. `mostFiles`: for tests. */
 export function checkedContainer(
   container: BackupContainer,
   clock: Clock,
@@ -45,6 +46,7 @@ export function checkedContainer(
 class CheckedContainer implements BackupContainer {
   readonly url: string;
   readonly decrypts?: boolean;
+  readonly listingLag?: number;
   readonly #inner: BackupContainer;
   readonly #clock: Clock;
   readonly #mostFiles: number;
@@ -52,6 +54,8 @@ class CheckedContainer implements BackupContainer {
   constructor(inner: BackupContainer, clock: Clock, mostFiles: number) {
     this.url = inner.url;
     if (inner.decrypts !== undefined) this.decrypts = inner.decrypts;
+    const listingLag = statedListingLag(inner);
+    if (listingLag !== undefined) this.listingLag = listingLag;
     this.#inner = inner;
     this.#clock = clock;
     this.#mostFiles = mostFiles;

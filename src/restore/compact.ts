@@ -12,6 +12,7 @@ import type { FileSums } from '../format/fdb/file-sums.js';
 import { sumsFileName } from '../format/fdb/file-sums.js';
 import { DEFAULT_BLOCK_SIZE, MAX_BLOCK_SIZE } from '../format/fdb/names.js';
 import type { BackupContainer } from '../ports/backup-container.js';
+import { listingLagOf } from '../ports/listing-lag.js';
 import { listCatalog } from './catalog.js';
 import { agreeingRecords } from './compact-merge.js';
 import type { CompactGroup } from './compact-plan.js';
@@ -36,7 +37,7 @@ export interface CompactOptions {
   readonly keepNewest?: number | undefined;
   /** Bytes of a merged file's blocks. Files with larger blocks are left as they are. Default 1 MiB. */
   readonly blockSize?: number | undefined;
-  /** Between listing the new files and deleting the old ones, in ms: longer than a reader takes to list the container, so that none misses both. Default 10,000. */
+  /** Between listing the new files and deleting the old ones, in ms: longer than a reader takes to list the container, so that none misses both, and than listings lag. Default 10,000, and what the container says that its listings lag. */
   readonly graceMs?: number | undefined;
   /** Tags' files that are merged at a time, 1 to 256, and files deleted at a time. Default 4. */
   readonly concurrency?: number | undefined;
@@ -83,6 +84,7 @@ export async function compactLogs(outer: BackupContainer, options: CompactOption
   const { signal, clock = systemClock, random = systemRandom } = options;
   const concurrency = checkConcurrency(options.concurrency);
   const container = new SteadyContainer(outer, signal, clock);
+  const graceMs = plan.graceMs ?? DEFAULT_GRACE_MS + listingLagOf(container);
   const { logFiles, properties } = await listCatalog(container, signal);
   if (properties.encryption.enabled && !container.decrypts) throw keyMissing(container.url);
   const unreliableEnd = maxVersion(properties.unreliableEnd ?? 0n, properties.expiredEnd ?? 0n);
@@ -90,10 +92,13 @@ export async function compactLogs(outer: BackupContainer, options: CompactOption
   const run = new Compaction(container, { ...options, clock, random }, plan.blockSize, groups.length);
   await inParallel(groups, concurrency, signal, (group) => run.merge(group));
   // Also when the new files were there already: another compaction may have finished them a moment ago.
-  if (run.obsolete.length > 0 && plan.graceMs > 0) await clock.sleep(plan.graceMs, signal);
+  if (run.obsolete.length > 0 && graceMs > 0) await clock.sleep(graceMs, signal);
   await inParallel(run.obsolete, concurrency, signal, (file) => run.remove(file));
   return run.result(logFiles.reduce((sum, { size }) => sum + size, 0));
 }
+
+/** For a reader that lists while the new file is finished. */
+const DEFAULT_GRACE_MS = 10_000;
 
 function checkOptions(options: CompactOptions) {
   if (options.before !== undefined) checkVersion(options.before, 'before');
@@ -113,7 +118,7 @@ function checkOptions(options: CompactOptions) {
     targetBytes: whole('targetBytes', 1, 64 << 20),
     minFiles: whole('minFiles', 2, 4),
     keepNewest: whole('keepNewest', 0, 2),
-    graceMs: whole('graceMs', 0, 10_000),
+    graceMs: options.graceMs === undefined ? undefined : whole('graceMs', 0, 0),
     blockSize,
     before: options.before,
   };

@@ -9,7 +9,7 @@ import type { Version } from '../core/version.js';
 import { maxVersion, minVersion } from '../core/version.js';
 import { PROPERTY } from '../format/fdb/properties.js';
 import type { BackupContainer } from '../ports/backup-container.js';
-import { LISTING_LAG } from '../ports/backup-container.js';
+import { checkListingLag, listingLagOf } from '../ports/listing-lag.js';
 import { listCatalog } from './catalog.js';
 import { describeBackup } from './describe.js';
 import type { BackupDescription, SnapshotDescription } from './description.js';
@@ -34,7 +34,7 @@ export interface ExpireOptions {
   readonly concurrency?: number | undefined;
   /** Aborting leaves files below a mark that says so; the same call goes on. */
   readonly signal?: AbortSignal | undefined;
-  /** How long after a file was finished or deleted the container's listings may still be wrong about it, ms. Waited only when a snapshot goes that has rows of versions at or above the end. Default 10,000. */
+  /** How long after a file was finished or deleted the container's listings may still be wrong about it, ms. Waited only when a snapshot goes that has rows of versions at or above the end. Default: what the container says, else 10,000. */
   readonly listingLag?: number | undefined;
   /** Between attempts at a call that failed for a passing reason. */
   readonly clock?: Clock | undefined;
@@ -66,11 +66,10 @@ export interface ExpireResult {
  * mark that is damaged; the signal's reason; what the container throws. Whatever it throws, the same call may be made again.
  */
 export async function expireBackup(outer: BackupContainer, options: ExpireOptions): Promise<ExpireResult> {
-  const { force = false, dryRun = false, signal, clock = systemClock, listingLag = LISTING_LAG } = options;
+  const { force = false, dryRun = false, signal, clock = systemClock } = options;
   checkFlag('force', force);
   checkFlag('dryRun', dryRun);
-  if (!Number.isFinite(listingLag) || listingLag < 0)
-    throw new BackupError('INVALID_OPTION', `listingLag must be a number of ms >= 0, got ${String(listingLag)}`);
+  checkListingLag(options.listingLag);
   const concurrency = checkConcurrency(options.concurrency);
   checkVersionOrTime(options.before, 'before');
   if (options.restorableAfter !== undefined) checkVersionOrTime(options.restorableAfter, 'restorableAfter');
@@ -99,7 +98,7 @@ export async function expireBackup(outer: BackupContainer, options: ExpireOption
     await advanceLogCache(container, end);
     if (files.newerRangeFiles > 0) {
       // Another snapshot may have been made of them, before the mark, and not be listed yet.
-      await clock.sleep(listingLag, signal);
+      await clock.sleep(listingLagOf(container, options.listingLag), signal);
       files = await findExpiringFiles(container, await listCatalog(container, signal), end, signal);
     }
     await deleteInOrder(container, files, concurrency, options);

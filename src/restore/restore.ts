@@ -10,6 +10,7 @@ import { minVersion } from '../core/version.js';
 import type { BackupContainer } from '../ports/backup-container.js';
 import { checkedContainer } from '../ports/checked-container.js';
 import { checkedTarget } from '../ports/checked-target.js';
+import { listingLagOf } from '../ports/listing-lag.js';
 import type { RestoreTarget } from '../ports/restore-target.js';
 import { describeBackup } from './describe.js';
 import { KeyRewriter } from './key-rewriter.js';
@@ -63,6 +64,8 @@ export interface RestoreOptions extends WantedVersion, PrefixOptions {
   readonly readBytes?: number | undefined;
   /** Called after each `apply`. */
   readonly onProgress?: ((progress: RestoreProgress) => void) | undefined;
+  /** How long after a file was finished or deleted the container's listings may still be wrong about it, ms: so long, and a fifth longer, it lists again when a listed file is gone. Default: what the container says, else 10,000. */
+  readonly listingLag?: number | undefined;
   /** Aborting leaves the target where the last `apply` left it; the same call goes on from there. */
   readonly signal?: AbortSignal | undefined;
   readonly clock?: Clock | undefined;
@@ -89,8 +92,8 @@ const DEFAULT_APPLY_BYTES = 1 << 20;
 const DEFAULT_READ_BYTES = 1 << 20;
 const DEFAULT_SHARDS = 4;
 const MAX_SHARDS = 256;
-/** Waited before the container is listed again because a file was gone, in ms; together longer than LISTING_LAG. */
-const LOOKS = [100, 400, 1_500, 4_000, 6_000];
+/** Waited before the container is listed again because a file was gone, in listing lags; together longer than one. */
+const LOOKS = [0.01, 0.04, 0.15, 0.4, 0.6];
 
 /**
  * An interrupted restore is continued by the same call: the target's checkpoint says where, and with `latest` or a timestamp also which version had been chosen. A restore that is
@@ -102,16 +105,21 @@ const LOOKS = [100, 400, 1_500, 4_000, 6_000];
  */
 export async function restore(options: RestoreOptions): Promise<RestoreResult> {
   checkOptions(options);
-  const { signal, clock = systemClock } = options;
+  const { container, signal, clock = systemClock } = options;
+  const listingLag = listingLagOf(container, options.listingLag);
   const looks: Looks = { runs: [], before: undefined };
+  let gone: string | undefined;
   for (let look = 0; ; look++) {
     try {
       return await restoreOnce(options, looks);
     } catch (error) {
       // A listed file is gone: a compaction or an expiry is at work, or the listing lags behind one. What has come in its place is listed sooner or later; the checkpoint says where to go on.
-      const wait = BackupError.is(error, 'FILE_NOT_FOUND') && error.file !== undefined ? LOOKS[look] : undefined;
-      if (wait === undefined) throw error;
-      await clock.sleep(wait, signal);
+      const wait = LOOKS[look];
+      if (!BackupError.is(error, 'FILE_NOT_FOUND') || error.file === undefined || wait === undefined) throw error;
+      // One that an exact listing shows again although it is gone will never come.
+      if (listingLag === 0 && error.file === gone) throw error;
+      gone = error.file;
+      if (listingLag > 0) await clock.sleep(wait * listingLag, signal);
     }
   }
 }

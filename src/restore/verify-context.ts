@@ -27,6 +27,8 @@ export interface VerifyContextOptions {
   readonly concurrency: number;
   readonly signal: AbortSignal | undefined;
   readonly slices: TimeSlices;
+  /** ms. */
+  readonly listingLag: number;
   readonly clock: Clock;
   readonly onProgress: ((progress: VerifyProgress) => void) | undefined;
 }

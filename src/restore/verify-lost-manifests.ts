@@ -7,14 +7,13 @@ import type { SnapshotFileDescriptor } from '../format/fdb/names.js';
 import { parseRangeFileName, snapshotFileName } from '../format/fdb/names.js';
 import { SNAPSHOT_PART_PREFIX, parseSnapshotPartName } from '../format/fdb/snapshot-part.js';
 import type { RangeFileSums } from '../format/fdb/snapshot-sums.js';
-import { LISTING_LAG } from '../ports/backup-container.js';
 import type { VerifyContext } from './verify-context.js';
 import { verifyProperties } from './verify-properties.js';
 import { isThere } from './verify-read.js';
 import { ProblemCollector } from './verify-report.js';
 
-/** Waited between one look and the next, in ms; together longer than LISTING_LAG. */
-const LOOKS = [250, 500, 1_000, 2_000, 4_000, 4_000];
+/** Waited between one look and the next, in listing lags; together longer than one. */
+const LOOKS = [0.025, 0.05, 0.1, 0.2, 0.4, 0.4];
 
 /** Name of the manifest that is lost; undefined: none is. `used`: range files that snapshots have. `files`: what the sidecar says. */
 export async function lostManifest(
@@ -23,17 +22,17 @@ export async function lostManifest(
   files: ReadonlyMap<string, RangeFileSums>,
   used: ReadonlySet<string>,
 ): Promise<string | undefined> {
-  const { clock, signal } = context.options;
+  const { clock, listingLag, signal } = context.options;
   const [first = ''] = files.keys();
   const snapshotBegin = beginOf(first);
   if (snapshotBegin === undefined) return undefined;
   for (const name of used) if (beginOf(name) === snapshotBegin) return undefined;
   // A listing that lags may not show yet what explains it; what was there when the sidecar was listed is shown some time after that.
   for (const wait of LOOKS) {
-    const isSettled = clock.now() - context.listedAt >= LISTING_LAG;
+    const isSettled = clock.now() - context.listedAt >= listingLag;
     if (await isExplained(context, descriptor, snapshotBegin, files)) return undefined;
     if (isSettled) return snapshotFileName(descriptor);
-    await clock.sleep(wait, signal);
+    await clock.sleep(wait * listingLag, signal);
   }
   return (await isExplained(context, descriptor, snapshotBegin, files)) ? undefined : snapshotFileName(descriptor);
 }

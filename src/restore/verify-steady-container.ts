@@ -13,6 +13,7 @@ const FIRST_RETRY_MS = 100;
 export class SteadyContainer implements BackupContainer {
   readonly url: string;
   readonly decrypts: boolean;
+  readonly listingLag?: number;
   readonly #inner: BackupContainer;
   readonly #signal: AbortSignal | undefined;
   readonly #clock: Clock;
@@ -23,6 +24,7 @@ export class SteadyContainer implements BackupContainer {
     this.url = inner.url;
     this.decrypts = inner.decrypts === true;
     this.#inner = checkedContainer(inner, clock);
+    if (this.#inner.listingLag !== undefined) this.listingLag = this.#inner.listingLag;
     this.#signal = signal;
     this.#clock = clock;
   }

@@ -5,6 +5,7 @@ import type { Clock } from '../core/clock.js';
 import { systemClock } from '../core/clock.js';
 import type { Version } from '../core/version.js';
 import type { BackupContainer } from '../ports/backup-container.js';
+import { listingLagOf } from '../ports/listing-lag.js';
 import { TimeSlices } from './time-slices.js';
 import type { VerifyProgress } from './verify-context.js';
 import { VerifyContext } from './verify-context.js';
@@ -26,6 +27,8 @@ export interface VerifyBackupOptions {
   readonly deep?: boolean | undefined;
   /** Files read at a time, 1 to 256; each takes some MiB, or twice its block. Default 4. */
   readonly concurrency?: number | undefined;
+  /** How long after a file was finished or deleted the container's listings may still be wrong about it, ms. Waited only before a snapshot counts as one that has lost its manifest. Default: what the container says, else 10,000. */
+  readonly listingLag?: number | undefined;
   readonly signal?: AbortSignal | undefined;
   readonly clock?: Clock | undefined;
   /** Called after each file, and each MiB or so. */
@@ -41,9 +44,10 @@ export async function verifyBackup(outer: BackupContainer, options: VerifyBackup
   checkFlag('deep', deep);
   const concurrency = checkConcurrency(options.concurrency);
   const container = new SteadyContainer(outer, signal, clock);
+  const listingLag = listingLagOf(container, options.listingLag);
   const inventory = await takeInventory(container, signal);
   const context = new VerifyContext(
-    { container, deep, concurrency, signal, slices: new TimeSlices(clock), clock, onProgress },
+    { container, deep, concurrency, signal, slices: new TimeSlices(clock), listingLag, clock, onProgress },
     inventory,
   );
   const { encrypted, unreliableEnd } = await verifyProperties(container, context.problems);

@@ -3,12 +3,11 @@
 import { AbortScope } from '../core/abort.js';
 import type { Clock, Random } from '../core/clock.js';
 import { systemClock, systemRandom } from '../core/clock.js';
-import { BackupError } from '../core/errors.js';
 import type { Version } from '../core/version.js';
 import { RANGE_FOLDER, SNAPSHOT_FOLDER, parseRangeFileName, parseSnapshotFileName } from '../format/fdb/names.js';
 import { MAX_MANIFEST_BYTES, parseSnapshotManifest } from '../format/fdb/snapshot-manifest.js';
 import type { BackupContainer } from '../ports/backup-container.js';
-import { LISTING_LAG } from '../ports/backup-container.js';
+import { listingLagOf } from '../ports/listing-lag.js';
 import { type HalfSnapshot, readHalfSnapshots } from './half-snapshot.js';
 import { type Access, deleteAll, listAll, readWhole } from './small-files.js';
 
@@ -16,7 +15,7 @@ export interface AbandonedOptions {
   readonly signal?: AbortSignal | undefined;
   readonly clock?: Clock | undefined;
   readonly random?: Random | undefined;
-  /** How long after a file was finished or deleted the container's listings may still be wrong about it, ms. Waited, twice, before anything counts as an orphan. Default 10,000. */
+  /** How long after a file was finished or deleted the container's listings may still be wrong about it, ms. Waited, twice, before anything counts as an orphan. Default: what the container says, else 10,000. */
   readonly listingLag?: number | undefined;
 }
 
@@ -37,19 +36,19 @@ export interface OrphanRangeFile {
 const POLICY = { retryMinDelay: 100, retryMaxDelay: 10_000, maxAttempts: 8 };
 
 async function withAccess<T>(
+  container: BackupContainer,
   options: AbandonedOptions,
   body: (access: Access, listingLag: number) => Promise<T>,
 ): Promise<T> {
   using scope = new AbortScope(options.signal);
-  const { clock = systemClock, random = systemRandom, listingLag = LISTING_LAG } = options;
-  if (!Number.isFinite(listingLag) || listingLag < 0)
-    throw new BackupError('INVALID_OPTION', `listingLag must be a number of ms >= 0, got ${String(listingLag)}`);
+  const { clock = systemClock, random = systemRandom } = options;
+  const listingLag = listingLagOf(container, options.listingLag);
   return await body({ policy: { ...POLICY, clock, random }, signal: scope.signal }, listingLag);
 }
 
 /** Snapshots that were begun and not completed, oldest first. One that is being taken right now is among them. None in a container that is not there. */
 export function listHalfSnapshots(container: BackupContainer, options: AbandonedOptions = {}): Promise<HalfSnapshot[]> {
-  return withAccess(options, (access) => readHalfSnapshots(container, access));
+  return withAccess(container, options, (access) => readHalfSnapshots(container, access));
 }
 
 /**
@@ -61,7 +60,7 @@ export function forgetHalfSnapshot(
   half: HalfSnapshot,
   options: AbandonedOptions = {},
 ): Promise<void> {
-  return withAccess(options, async (access, listingLag) => {
+  return withAccess(container, options, async (access, listingLag) => {
     await deleteAll(container, half.entries, access);
     const orphans = await findOrphans(container, access, { keepSince: -Infinity, listingLag });
     const own = orphans.filter(({ snapshotBegin }) => snapshotBegin === half.snapshotBegin);
@@ -81,7 +80,7 @@ export function listOrphanRangeFiles(
   container: BackupContainer,
   options: OrphanOptions = {},
 ): Promise<OrphanRangeFile[]> {
-  return withAccess(options, (access, listingLag) =>
+  return withAccess(container, options, (access, listingLag) =>
     findOrphans(container, access, { keepSince: options.keepSince ?? -Infinity, listingLag }),
   );
 }

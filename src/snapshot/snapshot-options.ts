@@ -10,8 +10,8 @@ import { NORMAL_KEYS, checkRange, coalesceRanges } from '../core/key-range.js';
 import type { Version } from '../core/version.js';
 import { DEFAULT_BLOCK_SIZE, MAX_BLOCK_SIZE } from '../format/fdb/names.js';
 import type { BackupContainer } from '../ports/backup-container.js';
-import { LISTING_LAG } from '../ports/backup-container.js';
 import { checkedContainer } from '../ports/checked-container.js';
+import { checkListingLag, listingLagOf } from '../ports/listing-lag.js';
 import { checkedRangeSource } from '../ports/checked-range-source.js';
 import type { RangeSource } from '../ports/range-source.js';
 import type { BackupSettings } from '../schedule/backup-settings.js';
@@ -74,7 +74,7 @@ export interface TakeSnapshotOptions extends EndpointOptions {
   readonly resumeWithin?: number;
   /**
    * How long after a file was finished or deleted the container's listings may still be wrong about it, ms. It is waited only where something is to be deleted because a listing does not show that it is
-   * needed: seldom, and after the snapshot is complete, or before one that follows a half snapshot whose end was cut off. Default 10,000.
+   * needed: seldom, and after the snapshot is complete, or before one that follows a half snapshot whose end was cut off. Default: what the container says, else 10,000.
    */
   readonly listingLag?: number;
   /** Cancels: what is stored is kept for the next call; no timer, unfinished file or held version stays behind. */
@@ -156,15 +156,10 @@ export function resolveEndpoint(options: EndpointOptions): ResolvedEndpoint {
 export function checkResumption({
   resume,
   resumeWithin = DAY,
-  listingLag = LISTING_LAG,
+  listingLag,
 }: Pick<TakeSnapshotOptions, 'resume' | 'resumeWithin' | 'listingLag'>) {
   checkFlag('resume', resume);
-  if (!Number.isFinite(listingLag) || listingLag < 0 || listingLag > LONGEST_DELAY) {
-    throw new BackupError(
-      'INVALID_OPTION',
-      `listingLag must be a number of ms from 0 to ${LONGEST_DELAY}, got ${String(listingLag)}`,
-    );
-  }
+  checkListingLag(listingLag);
   if (!Number.isFinite(resumeWithin) || resumeWithin < 0) {
     throw new BackupError('INVALID_OPTION', `resumeWithin must be a number of ms >= 0, got ${String(resumeWithin)}`);
   }
@@ -172,7 +167,7 @@ export function checkResumption({
 
 /** Throws INVALID_OPTION with the option's name and value. */
 export function resolveSnapshot(options: TakeSnapshotOptions): ResolvedSnapshot {
-  const { atLeast = 0n, version, resumeWithin = DAY, listingLag = LISTING_LAG } = options;
+  const { atLeast = 0n, version, resumeWithin = DAY } = options;
   checkMethods('container', options.container, 'BackupContainer', ['writeFile', 'readFile', 'listFiles', 'deleteFile']);
   if (!Array.isArray(options.ranges)) throw new BackupError('INVALID_OPTION', 'ranges must be an array of key ranges');
   for (const [index, range] of options.ranges.entries()) checkRange(range as KeyRange, `ranges[${index}]`);
@@ -182,15 +177,16 @@ export function resolveSnapshot(options: TakeSnapshotOptions): ResolvedSnapshot 
     throw new BackupError('INVALID_OPTION', `version must be at or above atLeast ${atLeast}, got ${version}`);
   }
   checkResumption(options);
+  const container = checkedContainer(options.container, options.clock ?? systemClock);
   return {
     ...resolveEndpoint(options),
-    container: checkedContainer(options.container, options.clock ?? systemClock),
+    container,
     ranges: coalesceRanges(options.ranges.length === 0 ? [NORMAL_KEYS] : options.ranges),
     atLeast,
     version,
     resume: options.resume ?? true,
     resumeWithin,
-    listingLag,
+    listingLag: listingLagOf(container, options.listingLag),
     signal: options.signal,
     onProgress: options.onProgress,
     onResponse: options.onResponse,

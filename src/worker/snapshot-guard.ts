@@ -43,8 +43,13 @@ export function guardedContainer(container: BackupContainer, { onAnswer, check }
 }
 
 /** What is no call. */
-function readOnly({ url, decrypts }: BackupContainer): Pick<BackupContainer, 'url' | 'decrypts'> {
-  return { url, ...(decrypts === undefined ? {} : { decrypts }) };
+function readOnly(container: BackupContainer): Pick<BackupContainer, 'url' | 'decrypts' | 'listingLag'> {
+  const { url, decrypts, listingLag } = container;
+  return {
+    url,
+    ...(decrypts === undefined ? {} : { decrypts }),
+    ...(listingLag === undefined ? {} : { listingLag }),
+  };
 }
 
 /** The same source; every batch of rows and every region is a sign of life. */

@@ -62,10 +62,17 @@ describe('a snapshot whose manifest is gone', () => {
     for (const name of names) await container.deleteFile(name);
     let slept = 0;
     const sleeping: Clock = { ...systemClock, now: () => slept, sleep: async (ms) => void (slept += ms) };
-    const { problems } = await verifyBackup(container, { clock: sleeping });
-    expect(problems.map(({ file }) => file).sort()).toEqual(names.sort());
-    expect(slept).toBeGreaterThanOrEqual(LISTING_LAG);
-    expect(slept).toBeLessThan(2 * LISTING_LAG);
+    for (const [listingLag, least, most] of [
+      [undefined, 0, 0],
+      [LISTING_LAG, LISTING_LAG, 2 * LISTING_LAG],
+      [600, 600, 1_200],
+    ] as const) {
+      slept = 0;
+      const { problems } = await verifyBackup(container, { clock: sleeping, listingLag });
+      expect(problems.map(({ file }) => file).sort()).toEqual(names.sort());
+      expect(slept).toBeGreaterThanOrEqual(least);
+      expect(slept).toBeLessThanOrEqual(most);
+    }
   });
 
   it('is reported with whatever else is wrong with its files', async () => {

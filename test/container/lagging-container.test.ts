@@ -10,8 +10,14 @@ const LAG_MS = 4;
 
 /** A listing is that of some milliseconds ago, where a file has been finished or deleted since. */
 class LaggingContainer extends MemoryContainer {
+  override readonly listingLag: number;
   readonly #hidden = new Map<string, number>();
   readonly #ghosts = new Map<string, { file: ListedFile; until: number }>();
+
+  constructor(stated: number) {
+    super({ url: 'memory:lagging' });
+    this.listingLag = stated;
+  }
 
   override async writeFile(name: string, options?: WriteFileOptions): Promise<BackupFile> {
     const file = await super.writeFile(name, options);
@@ -41,15 +47,19 @@ class LaggingContainer extends MemoryContainer {
 }
 
 describe('a container whose listings lag', () => {
-  const open = (listingLag: number) => () => {
-    const container = new LaggingContainer({ url: 'memory:lagging' });
-    return { container, listingLag };
-  };
+  const open = (stated: number) => () => ({ container: new LaggingContainer(stated) });
 
   for (const { name, run } of containerSuite(open(5 * LAG_MS))) it(name, run);
 
-  it('fails where the suite is not told of it', async () => {
-    const results = await Promise.allSettled(containerSuite(open(0)).map(({ run }) => run()));
-    expect(results.some(({ status }) => status === 'rejected')).toBe(true);
+  it('fails where it claims that they do not, whatever the suite is told', async () => {
+    const told = () => ({ ...open(0)(), listingLag: 5 * LAG_MS });
+    const cases = containerSuite(told).filter(({ name }) => name.startsWith('where listings do not lag'));
+    const results = await Promise.allSettled(cases.map(({ run }) => run()));
+    expect(results.map(({ status }) => status)).toEqual(['rejected', 'rejected', 'rejected']);
+  });
+
+  it.each([-1, NaN, Infinity, '10'])('fails where it says %s', async (stated) => {
+    const said = containerSuite(open(stated as number)).find(({ name }) => name.startsWith('listingLag is left out'));
+    await expect(said?.run()).rejects.toMatchObject({ code: 'ADAPTER_CONTRACT' });
   });
 });

@@ -4,6 +4,7 @@ import { describe, expect, it } from 'vitest';
 import { MemoryContainer } from '../../src/container/memory-container.js';
 import { systemClock } from '../../src/core/clock.js';
 import { BackupError } from '../../src/core/errors.js';
+import { LISTING_LAG } from '../../src/ports/backup-container.js';
 import type { ListedFile } from '../../src/ports/backup-container.js';
 import { compactLogs } from '../../src/restore/compact.js';
 import { restore } from '../../src/restore/restore.js';
@@ -16,6 +17,7 @@ import { newContainer, putLog, putMarker } from './container-builder.js';
 
 /** Its listings are those of a moment ago, until they have been read so often. */
 class LaggingContainer extends MemoryContainer {
+  override readonly listingLag: number = LISTING_LAG;
   old: readonly ListedFile[] = [];
   oldListings = 0;
 
@@ -86,10 +88,58 @@ describe('a restore', () => {
     expect(result).toMatchObject({ resumed: false, resumedAfter: undefined, rows: 4, operations: 4 });
   });
 
-  it('fails when they are listed for good', async () => {
-    const container = await compactedBackup(1_000);
+  it.each([
+    [undefined, 10_000, 15_000],
+    [600, 600, 900],
+    [0, 0, 0],
+  ])(
+    'fails when they are listed for good: with a listing lag of %s after %i to %i ms',
+    async (listingLag, least, most) => {
+      const container = await compactedBackup(1_000);
+      const target = new MemoryRestoreTarget();
+      const clock = new HastyClock();
+      const restoring = restore({ container, target, version: 'latest', clock, listingLag });
+      await expect(restoring).rejects.toMatchObject({ code: 'FILE_NOT_FOUND' });
+      expect(clock.now()).toBeGreaterThanOrEqual(least);
+      expect(clock.now()).toBeLessThanOrEqual(most);
+    },
+  );
+
+  it.each([
+    [1, true],
+    [2, false],
+  ])(
+    'whose container says that its listings are exact looks once more for a file that is gone: %i old listings',
+    async (oldListings, isRestored) => {
+      const container = await compactedBackup(oldListings);
+      const target = new MemoryRestoreTarget();
+      const clock = new HastyClock();
+      const result = await restore({ container, target, version: 'latest', clock, listingLag: 0 }).catch(
+        () => undefined,
+      );
+      expect(result?.version).toBe(isRestored ? 99n : undefined);
+      expect(clock.now()).toBe(0);
+    },
+  );
+
+  it('goes on beside one compaction after the other, although listings are exact', async () => {
+    const container = await newContainer();
+    await putMarker(container);
+    for (let begin = 1n; begin < 9n; begin++) {
+      const record = { version: begin, subsequence: 1, mutation: set(`k${begin}`, 'x') };
+      await putLog(container, { begin, end: begin + 1n, tag: 0, totalTags: 1 }, [record]);
+    }
+    const readFile = container.readFile.bind(container);
+    const gone: string[] = [];
+    container.readFile = async (name, offset, length) => {
+      // Three of the files go, each once, when its turn has come.
+      if (!/^plogs.*log,[357],/.test(name) || gone.includes(name)) return readFile(name, offset, length);
+      gone.push(name);
+      throw new BackupError('FILE_NOT_FOUND', 'gone', { file: name });
+    };
     const target = new MemoryRestoreTarget();
-    const restoring = restore({ container, target, version: 'latest', clock: new HastyClock() });
-    await expect(restoring).rejects.toMatchObject({ code: 'FILE_NOT_FOUND' });
+    await restore({ container, target, version: 'latest', readBytes: 1 });
+    expect(gone).toHaveLength(3);
+    expect([...target.rows()]).toHaveLength(8);
   });
 });

@@ -26,6 +26,7 @@ async function failures(cases: readonly ConformanceCase[]): Promise<string[]> {
 
 describe('the container suite finds', () => {
   class Delegate implements BackupContainer {
+    listingLag?: number;
     readonly inner = new MemoryContainer();
     readonly url = this.inner.url;
     create() {
@@ -206,6 +207,57 @@ describe('the container suite finds', () => {
       'a deletion that does nothing',
       'a deleted file is gone, and its name is free again',
       withCall((container) => (container.deleteFile = async () => {})),
+    ],
+    [
+      'listings that are called exact and show a new file only the second time',
+      'where listings do not lag, a file is listed as soon as finish has resolved, by every adapter',
+      withCall((container) => {
+        container.listingLag = 0;
+        const shown = new Set<string>();
+        container.listFiles = async function* (prefix) {
+          for await (const file of container.inner.listFiles(prefix)) {
+            if (shown.has(file.name)) yield file;
+            shown.add(file.name);
+          }
+        };
+      }),
+    ],
+    [
+      'listings that are called exact and show a deleted file once more',
+      'where listings do not lag, a file is not listed any more as soon as deleteFile has resolved, by every adapter',
+      withCall((container) => {
+        container.listingLag = 0;
+        const cached = new Map<string, { name: string; size: number }>();
+        container.listFiles = async function* (prefix) {
+          const files = new Map(cached);
+          cached.clear();
+          for await (const file of container.inner.listFiles('')) {
+            files.set(file.name, file);
+            cached.set(file.name, file);
+          }
+          const found = [...files.values()].filter(({ name }) => name.startsWith(prefix));
+          yield* found.sort((a, b) => (a.name < b.name ? -1 : 1));
+        };
+      }),
+    ],
+    [
+      'listings that are called exact and remember the size of a file that was replaced',
+      'where listings do not lag, a file that was replaced is listed in its new size, and one that is back is listed again',
+      withCall((container) => {
+        container.listingLag = 0;
+        const sizes = new Map<string, number>();
+        container.listFiles = async function* (prefix) {
+          for await (const { name, size } of container.inner.listFiles(prefix)) {
+            if (!sizes.has(name)) sizes.set(name, size);
+            yield { name, size: sizes.get(name) ?? size };
+          }
+        };
+      }),
+    ],
+    [
+      'a listing lag that is no time',
+      'listingLag is left out or a number of ms, the same for every adapter of the place',
+      withCall((container) => (container.listingLag = Number.NaN)),
     ],
   ];
 

@@ -9,7 +9,7 @@ const page = readText('docs/guarantees.md');
 /** Where each interface of a port is declared, and its members that are no calls. */
 const PORTS: readonly { readonly name: string; readonly file: string; readonly values?: readonly string[] }[] = [
   { name: 'LogSource', file: 'src/ports/log-source.ts' },
-  { name: 'BackupContainer', file: 'src/ports/backup-container.ts', values: ['url', 'decrypts'] },
+  { name: 'BackupContainer', file: 'src/ports/backup-container.ts', values: ['url', 'decrypts', 'listingLag'] },
   { name: 'BackupFile', file: 'src/ports/backup-container.ts', values: ['name'] },
   { name: 'ProgressStore', file: 'src/ports/progress-store.ts' },
   { name: 'ProgressTransaction', file: 'src/ports/progress-store.ts' },

@@ -6,6 +6,7 @@ import type { BackupContainer } from '../../ports/backup-container.js';
 export function containerWith(container: BackupContainer, change: Partial<BackupContainer>): BackupContainer {
   return {
     url: container.url,
+    ...(container.listingLag === undefined ? {} : { listingLag: container.listingLag }),
     create: () => container.create(),
     exists: () => container.exists(),
     writeFile: (name, options) => container.writeFile(name, options),

@@ -163,7 +163,6 @@ export class SimCare {
         force,
         dryRun: random.chance(0.1),
         concurrency: random.int(1, 4),
-        listingLag: MAX_LISTING_LAG_MS,
         clock: process.clock,
       };
       const earlier = await this.#windows(job);

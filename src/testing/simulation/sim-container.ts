@@ -2,6 +2,7 @@
 
 import { BackupError } from '../../core/errors.js';
 import type { BackupContainer, BackupFile, ListedFile, WriteFileOptions } from '../../ports/backup-container.js';
+import { MAX_LISTING_LAG_MS } from './faults.js';
 import { ListingLag } from './listing-lag.js';
 import type { SimProcess, SimWorld } from './process.js';
 
@@ -66,6 +67,7 @@ export class SimContainers {
     const refuse = () => Promise.reject(new BackupError('INVALID_STATE', 'the oracle writes nothing'));
     return {
       url,
+      listingLag: 0,
       create: refuse,
       exists: () => Promise.resolve(this.#files.has(url)),
       writeFile: refuse,
@@ -79,6 +81,7 @@ export class SimContainers {
   laggingReader(url: string): BackupContainer {
     return {
       ...this.reader(url),
+      listingLag: MAX_LISTING_LAG_MS,
       listFiles: (prefix) => yieldAll(this.#lagOf(url).listed(prefix, this.#list(url, prefix))),
     };
   }
@@ -87,6 +90,7 @@ export class SimContainers {
     const call = <T>(what: string, effect: () => T) => this.#call(process, url, what, effect);
     return {
       url,
+      listingLag: MAX_LISTING_LAG_MS,
       create: () => call('create', () => void this.#folder(url)),
       exists: () => call('exists', () => this.#files.has(url)),
       writeFile: (name, options) => call(`open ${name}`, () => this.#writer(process, url, name, options)),

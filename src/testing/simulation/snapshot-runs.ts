@@ -3,7 +3,6 @@
 import { runSnapshotsWith } from '../../worker/snapshot-runner.js';
 import type { ScheduledSnapshotKnobs, SnapshotEvent } from '../../worker/snapshot-options.js';
 import type { SimCluster } from './cluster.js';
-import { MAX_LISTING_LAG_MS } from './faults.js';
 import type { SnapshotRules } from './planted-rules.js';
 import { SimProcess } from './process.js';
 import type { SimRandom } from './random.js';
@@ -41,7 +40,6 @@ export function drawSnapshotKnobs(random: SimRandom): SnapshotRunKnobs {
       retryMinDelay: 3,
       retryMaxDelay: 60,
       resumeWithin: random.pick([300, 86_400_000]),
-      listingLag: MAX_LISTING_LAG_MS,
     },
   };
 }
