@@ -1,0 +1,341 @@
+// The log of one tag from one version on: a watch that is opened when someone waits for it, held up when nobody takes what it brings, and resumed where it was. It must never give a version of which etcd may
+// have kept a part only, nor hold more than its limit.
+//
+// Nothing here runs by itself: a watch that has failed is opened again by the next peek, which also reports the failure. So there is no loop of reconnections behind the worker's back.
+//
+// Compaction beside a watch. A watch that asks for versions before the compact revision is ended by etcd, which says so. But one that reads versions from etcd's storage, since it is behind, and has to go on at
+// exactly the revision that is compacted just then, is not, and the deletes of that revision are gone (before 3.4.34 and 3.5.16, etcd pull request 18475; and 19251): so a watch begins one version early, and
+// what may have been read from storage is given only after a linearizable read of the version before it has shown that it was not compacted.
+
+import type { Etcd3, IWatchResponse } from 'etcd3';
+import { AbortScope, abortable } from '../../core/abort.js';
+import type { Clock } from '../../core/clock.js';
+import { BackupError } from '../../core/errors.js';
+import type { Version } from '../../core/version.js';
+import { etcdError, etcdFault } from '../../etcd/errors.js';
+import { revisionNumber } from '../../etcd/keys.js';
+import { failIfCanceled } from '../../etcd/watch-stream.js';
+import type { EtcdCluster } from './cluster.js';
+import type { LogVersionsOptions, ReadyBatch } from './log-versions.js';
+import { LogVersions, RevisionHole } from './log-versions.js';
+import { WatchCall } from './watch-call.js';
+
+export interface LogStreamOptions extends LogVersionsOptions {
+  readonly client: Etcd3;
+  readonly clock: Clock;
+  readonly cluster: EtcdCluster;
+  /** Above it the watch is held up. */
+  readonly bufferBytes: number;
+}
+
+export type LogStreamReply = ReadyBatch | { readonly compacted: Version };
+
+/** ms: a watch that is held up for longer is ended: etcd keeps what it has not sent in its memory. */
+const LONGEST_PAUSE = 10_000;
+/** ms between looks whether a silent watch is silent because nothing happens. */
+const SILENCE = 5_000;
+/** etcd's first revision is that of the empty store and has no events. */
+const FIRST_REVISION = 2;
+
+export class LogStream {
+  readonly #options: LogStreamOptions;
+  readonly #versions: LogVersions;
+  readonly #scope = new AbortScope();
+  #watch: WatchCall | undefined;
+  #failure: Error | undefined;
+  #compacted = 0;
+  #busy = false;
+  #wake: (() => void) | undefined;
+
+  /** The watch may be behind: what it brings was read from etcd's storage, perhaps. */
+  #lagging = true;
+  /** The revision of the cluster at some moment since it lags; a watch that has come so far is no longer behind. */
+  #behindUntil: number | undefined;
+  #isProving = false;
+  #answerVersions = 0;
+  /** What was missing when a watch was last ended for it. */
+  #hole: number | undefined;
+  #pause: AbortScope | undefined;
+
+  constructor(options: LogStreamOptions) {
+    this.#options = options;
+    this.#versions = new LogVersions({ ...options, begin: Math.max(options.begin, FIRST_REVISION) });
+  }
+
+  /** Where the next batch begins. */
+  get position(): number {
+    return this.#versions.position;
+  }
+
+  get batchBytes(): number {
+    return this.#options.batchBytes;
+  }
+
+  /** Bytes held here. */
+  get bytes(): number {
+    return this.#versions.bytes;
+  }
+
+  get isBusy(): boolean {
+    return this.#busy;
+  }
+
+  get isClosed(): boolean {
+    return this.#scope.signal.aborted;
+  }
+
+  /** Resolves once there is something beyond the position, or it is known to be compacted. One call at a time. */
+  async read(signal: AbortSignal): Promise<LogStreamReply> {
+    this.#busy = true;
+    try {
+      for (;;) {
+        const reply = this.#take();
+        if (reply !== undefined) return reply;
+        this.#throwFailure();
+        if (this.#watch === undefined) await this.#open(signal);
+        else await this.#waitForMore(signal);
+      }
+    } finally {
+      this.#busy = false;
+    }
+  }
+
+  close(): void {
+    this.#endWatch();
+    this.#versions.dropAll();
+    this.#scope.end(new BackupError('INVALID_STATE', 'the log stream was closed', { retryable: true }));
+  }
+
+  #take(): LogStreamReply | undefined {
+    const ready = this.#versions.give();
+    if (ready !== undefined) {
+      if (this.#pause !== undefined && this.#versions.bytes < this.#options.bufferBytes / 2) this.#resume();
+      return ready;
+    }
+    const { position, next } = this.#versions;
+    return position === next && this.#compacted >= position ? { compacted: BigInt(this.#compacted) } : undefined;
+  }
+
+  #throwFailure(): void {
+    const failure = this.#failure;
+    if (failure === undefined) return;
+    this.#failure = undefined;
+    throw failure;
+  }
+
+  async #open(signal: AbortSignal): Promise<void> {
+    const { client, cluster } = this.#options;
+    const { next } = this.#versions;
+    // Before the watch, since it also logs in again where a token has ended, which a watch does not.
+    await cluster.reach(BigInt(next - 1), signal);
+    this.#lagging = true;
+    this.#behindUntil = undefined;
+    this.#answerVersions = 0;
+    let watch: WatchCall | undefined;
+    const opening = WatchCall.open(client, Math.max(next - 1, 1), {
+      onResponse: (response) => this.#guard(() => this.#onResponse(response)),
+      onEnd: (error) => this.#fail(watchError(error)),
+    });
+    try {
+      watch = await abortable(opening, signal, (late) => late.close());
+    } catch (error) {
+      signal.throwIfAborted();
+      throw watchError(error);
+    }
+    if (this.isClosed) watch.close();
+    this.#scope.signal.throwIfAborted();
+    this.#watch = watch;
+  }
+
+  /** Until something has changed; or, when nothing does, until it is clear that nothing has to. */
+  async #waitForMore(signal: AbortSignal): Promise<void> {
+    const { clock, cluster } = this.#options;
+    const { next } = this.#versions;
+    using scope = new AbortScope(signal);
+    const changed = this.#changed(scope.signal);
+    const silence = clock.sleep(SILENCE, scope.signal);
+    await Promise.race([changed, silence]).finally(() => scope.end());
+    await Promise.allSettled([changed, silence]);
+    if (this.#versions.next !== next || this.#watch === undefined || this.#compacted >= next) return;
+    if (this.#pause !== undefined || this.#isProving) return;
+    const head = await cluster.read(signal);
+    if (head < next) return;
+    // It may have been committed just now.
+    using grace = new AbortScope(signal);
+    const came = this.#changed(grace.signal);
+    const waited = clock.sleep(SILENCE, grace.signal);
+    await Promise.race([came, waited]).finally(() => grace.end());
+    await Promise.allSettled([came, waited]);
+    if (this.#versions.next !== next || this.#watch === undefined) return;
+    this.#fail(
+      new BackupError(
+        'ETCD_UNAVAILABLE',
+        `etcd: the watch has brought nothing for ${2 * SILENCE} ms, although the cluster is at revision ${head} and ${next} is due: it is begun again`,
+        { retryable: true, version: BigInt(next) },
+      ),
+    );
+  }
+
+  /** Resolves at the next `#notify`; rejects when the signal aborts or the stream is closed. */
+  async #changed(signal: AbortSignal): Promise<void> {
+    const woken = new Promise<void>((resolve) => (this.#wake = resolve));
+    await abortable(abortable(woken, signal), this.#scope.signal);
+  }
+
+  #notify(): void {
+    this.#wake?.();
+    this.#wake = undefined;
+  }
+
+  /** An error in a listener would be nobody's. */
+  #guard(handle: () => void): void {
+    try {
+      handle();
+    } catch (error) {
+      this.#fail(error);
+    }
+  }
+
+  #fail(error: unknown): void {
+    this.#endWatch();
+    this.#failure = error instanceof Error ? error : new Error(String(error));
+    this.#notify();
+  }
+
+  #endWatch(): void {
+    this.#pause?.end();
+    this.#pause = undefined;
+    this.#watch?.close();
+    this.#watch = undefined;
+    this.#versions.dropUnproven();
+  }
+
+  #onResponse(response: IWatchResponse): void {
+    this.#options.cluster.observe(response.header);
+    if (response.canceled) this.#onCanceled(response);
+    else if (response.events.length > 0) this.#onEvents(response);
+  }
+
+  #onCanceled(response: IWatchResponse): void {
+    const compacted = revisionNumber(response.compact_revision);
+    if (compacted === 0) failIfCanceled(response);
+    this.#endWatch();
+    // A member that was brought up by a snapshot may end a watch that is far ahead of it: that one is just opened again.
+    if (compacted >= this.#versions.next) this.#compacted = compacted;
+    this.#notify();
+  }
+
+  #onEvents(response: IWatchResponse): void {
+    const versions = this.#versions;
+    const from = versions.next;
+    try {
+      this.#answerVersions += versions.take(response);
+    } catch (error) {
+      if (!(error instanceof RevisionHole)) throw error;
+      this.#onHole(error);
+      return;
+    }
+    if (versions.next > from) this.#hole = undefined;
+    this.#judge(response, from);
+    if (versions.bytes >= this.#options.bufferBytes && versions.hasVersions && this.#pause === undefined)
+      this.#holdUp();
+    this.#notify();
+  }
+
+  /** A watch that was overtaken by a compaction may leave versions out instead of ending (before 3.4.31 and 3.5.13, etcd pull request 17610): one that is begun anew then says so. */
+  #onHole({ expected, found }: RevisionHole): void {
+    if (this.#hole !== expected) {
+      this.#endWatch();
+      if (this.#versions.next === expected) this.#hole = expected;
+      this.#notify();
+      return;
+    }
+    throw new BackupError(
+      'LOG_INCONSISTENT',
+      `etcd: the watch leaves out revisions ${expected} to ${found - 1}: revision ${found} came next, twice. Every revision changes some key, so changes are missing: does the client's user see all keys ` +
+        '(role with a range from \\0 to the end), and does nothing between it and etcd filter them?',
+      { versions: { begin: BigInt(expected), end: BigInt(found) } },
+    );
+  }
+
+  /** Whether what has come may be given at once: it was sent as it was committed, one revision at a time; or has to be proven, since it may have been read from storage. */
+  #judge({ header, fragment }: IWatchResponse, from: number): void {
+    const versions = this.#versions;
+    const last = versions.next - 1;
+    const fromStorage = fragment || this.#answerVersions > 1 || revisionNumber(header.revision) > last;
+    if (fromStorage) this.#lagging = true;
+    const lagged = this.#lagging;
+    if (!fromStorage && this.#behindUntil !== undefined && last >= this.#behindUntil) this.#lagging = false;
+    if (!fragment) this.#answerVersions = 0;
+    if (lagged) this.#startProof();
+    else if (versions.proven === from) versions.prove(versions.next);
+  }
+
+  #startProof(): void {
+    if (this.#isProving || this.#watch === undefined || this.#versions.proven === this.#versions.next) return;
+    this.#isProving = true;
+    const watch = this.#watch;
+    // Its failure is that of the watch.
+    void this.#prove(watch)
+      .catch((error: unknown) => {
+        if (this.#watch === watch) this.#fail(error);
+      })
+      .finally(() => {
+        this.#isProving = false;
+        this.#startProof();
+      });
+  }
+
+  /** Nothing at or above the first version that is not proven was compacted, as of a moment after they had come. */
+  async #prove(watch: WatchCall): Promise<void> {
+    const versions = this.#versions;
+    const { proven, next } = versions;
+    const { kept, head } = await this.#options.cluster.isKeptAfter(proven - 1, this.#scope.signal);
+    if (this.#watch !== watch) return;
+    if (kept) {
+      versions.prove(next);
+      if (this.#lagging) this.#behindUntil ??= head;
+    }
+    // Compacted: the watch that is begun there again is told so by etcd, with the revision.
+    else this.#endWatch();
+    this.#notify();
+  }
+
+  #holdUp(): void {
+    const watch = this.#watch;
+    if (watch === undefined) return;
+    const pause = new AbortScope(this.#scope.signal);
+    this.#pause = pause;
+    watch.pause();
+    // Rejects when the pause has ended before; then nothing is to be done.
+    void this.#options.clock.sleep(LONGEST_PAUSE, pause.signal).then(
+      () => this.#endWatch(),
+      () => undefined,
+    );
+  }
+
+  #resume(): void {
+    this.#pause?.end();
+    this.#pause = undefined;
+    this.#lagging = true;
+    this.#behindUntil = undefined;
+    this.#watch?.resume();
+  }
+}
+
+function watchError(error: unknown): unknown {
+  if (error === undefined) {
+    return new BackupError('ETCD_UNAVAILABLE', 'etcd: the watch was ended by the server: it is begun again', {
+      retryable: true,
+    });
+  }
+  if (etcdFault(error) === 'too-large') {
+    return new BackupError(
+      'ETCD_LIMIT',
+      `etcd: the watch cannot be read: ${(error as Error).message}: the client takes no message so large. Give it grpcOptions: ETCD_GRPC_OPTIONS, which set ` +
+        "'grpc.max_receive_message_length' to -1 (no limit)",
+      { cause: error },
+    );
+  }
+  return etcdError('watching', error);
+}
