@@ -14,7 +14,8 @@ import { acquireLease } from './leases.js';
 import { ProgressHistory } from './progress-history.js';
 import type { ProgressState } from './progress-state.js';
 import { sameValue } from './progress-state.js';
-import { checkProgressKey, SnapshotTransaction } from './snapshot-transaction.js';
+import { SnapshotTransaction } from './snapshot-transaction.js';
+import { checkProgressKey } from './progress-key.js';
 import { Watchers } from './watchers.js';
 
 export interface FileProgressStoreOptions {

@@ -8,7 +8,7 @@ import { BackupError } from '../core/errors.js';
 import type { Lease, LeaseRequest } from '../ports/progress-store.js';
 import { checkLeaseRequest, encodeLease } from './lease-record.js';
 import type { ProgressState, ProgressWrites } from './progress-state.js';
-import { checkProgressKey } from './snapshot-transaction.js';
+import { checkProgressKey } from './progress-key.js';
 
 /** What a decision leads to: nothing is written without `writes`. */
 export interface LeaseDecision<T> {

@@ -15,7 +15,8 @@ import type { LeaseTable } from './leases.js';
 import { acquireLease } from './leases.js';
 import type { ProgressWrites } from './progress-state.js';
 import { ProgressState, sameValue } from './progress-state.js';
-import { checkProgressKey, SnapshotTransaction } from './snapshot-transaction.js';
+import { SnapshotTransaction } from './snapshot-transaction.js';
+import { checkProgressKey } from './progress-key.js';
 import { Watchers } from './watchers.js';
 
 export interface MemoryProgressStoreOptions {

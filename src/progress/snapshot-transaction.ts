@@ -2,25 +2,9 @@
 
 import { BackupError } from '../core/errors.js';
 import type { ProgressEntry, ProgressTransaction } from '../ports/progress-store.js';
-import { isLeaseKey } from './lease-record.js';
+import { checkWritableKey, checkProgressKey } from './progress-key.js';
 import type { ProgressState, ProgressWrites } from './progress-state.js';
 import { sameEntries, sameValue } from './progress-state.js';
-
-const PRINTABLE_ASCII = /^[\x20-\x7e]+$/;
-
-/** Throws INVALID_OPTION for a key that is not a non-empty string of printable ASCII. */
-export function checkProgressKey(key: string): void {
-  if (typeof key !== 'string' || !PRINTABLE_ASCII.test(key)) {
-    throw new BackupError('INVALID_OPTION', `a progress key must be printable ASCII, got ${JSON.stringify(key)}`);
-  }
-}
-
-/** Throws INVALID_OPTION for a key that a transaction may not write. */
-function checkWritableKey(key: string): void {
-  checkProgressKey(key);
-  if (isLeaseKey(key))
-    throw new BackupError('INVALID_OPTION', `${key} is a lease's key: it is written by leases alone`);
-}
 
 /**
  * Optimistic: nothing is locked. All reads come from one state, so that a body never sees half of another's commit. Before
