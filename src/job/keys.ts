@@ -15,6 +15,12 @@ export const PROGRESS_PREFIX = 'progress/';
 export const NOOP_PREFIX = 'noop/';
 export const DONE_PREFIX = 'done/';
 export const SNAPSHOT_PREFIX = 'snapshot/';
+/** Which host of a fleet runs which worker. */
+export const ASSIGNED_PREFIX = 'fleet/assigned/';
+/** Written whenever there may be something to do for the other hosts of a fleet; every host watches it. */
+export const FLEET_CHANGED_KEY = 'fleet/changed';
+/** The hosts of a fleet that live. */
+export const FLEET_LEASE_PREFIX = 'lease/fleet/';
 
 export const jobKey = (uid: string) => `${JOB_PREFIX}${uid}`;
 export const ownerKey = (epoch: LogEpoch, tag: number) => `owner/${epoch}/${tag}`;
@@ -26,6 +32,8 @@ export const snapshotKey = (uid: string) => `${SNAPSHOT_PREFIX}${uid}`;
 /** Held by whoever takes the job's snapshots. */
 export const snapshotLeaseKey = (uid: string) => `lease/snapshot/${uid}`;
 export const doneKey = (epoch: LogEpoch, tag: number) => `${DONE_PREFIX}${epoch}/${tag}`;
+export const assignedKey = (epoch: LogEpoch, tag: number) => `${ASSIGNED_PREFIX}${epoch}/${tag}`;
+export const fleetLeaseKey = (host: string) => `${FLEET_LEASE_PREFIX}${host}`;
 
 /** The end of the range of all keys that start with `prefix`, which ends in `/`: the character after `/` is `0`. */
 export function prefixEnd(prefix: string): string {

@@ -158,7 +158,7 @@ export async function readAllRegistered(
 }
 
 /** The epoch and tag at the end of a key. */
-function placeOf(key: string, prefix: string): TagOfEpoch {
+export function placeOf(key: string, prefix: string): TagOfEpoch {
   const match = /^(\d{1,15})\/(\d{1,9})$/.exec(key.slice(prefix.length));
   if (match === null) {
     throw new BackupError('STORE_CORRUPT', `progress store: the key "${key}" does not end in an epoch and a tag`);

@@ -1,6 +1,6 @@
 // What a worker may record, rule by rule (docs/protocol.md). Each function is the body of one transaction: it may run more than once,
 // and an earlier run may have committed, so it writes absolute values and treats what is already there as success.
-// Every one but the claim reads `owner` first: of two processes for one tag only the later one records anything (rule P1).
+// Every one but the claim checks `owner` first: of two processes for one tag only the later one records anything (rule P1).
 
 import { BackupError, assert } from '../core/errors.js';
 import type { LogEpoch, Version } from '../core/version.js';
@@ -17,7 +17,11 @@ export interface WorkerRun extends TagOfEpoch {
   readonly runId: string;
   /** False only in a simulation that plants the bug of not looking (see src/worker/rules.ts). */
   readonly checksClaim: boolean;
+  /** Called in every transaction of the run, the claim included; rejects (DISPLACED) when whoever runs it may not any more (rule F3). */
+  readonly fence?: Fence | undefined;
 }
+
+export type Fence = (tx: ProgressTransaction) => Promise<void>;
 
 export interface ClaimRequest {
   readonly run: WorkerRun;
@@ -51,6 +55,7 @@ export interface Claim {
 /** P1, P12: takes the tag, and reads in the same transaction where to go on. */
 export async function claim(tx: ProgressTransaction, request: ClaimRequest): Promise<Claim> {
   const { run } = request;
+  await run.fence?.(tx);
   // Of two claims that overlap one must run again: the late commit of a run that has been stopped, or has died, would take the tag from its replacement.
   await tx.get(ownerKey(run.epoch, run.tag));
   await checkEpoch(tx, request);
@@ -117,8 +122,9 @@ export function displaced(run: TagOfEpoch, why: string): BackupError {
   });
 }
 
-/** P1: throws DISPLACED unless the run still owns its tag. */
+/** P1, F3: throws DISPLACED unless the run still owns its tag. */
 export async function checkOwner(tx: ProgressTransaction, run: WorkerRun): Promise<void> {
+  await run.fence?.(tx);
   const key = ownerKey(run.epoch, run.tag);
   const value = await tx.get(key);
   if (!run.checksClaim) return;

@@ -5,7 +5,7 @@ import { AbortScope, abortable } from '../core/abort.js';
 import { BackupError } from '../core/errors.js';
 import type { Version } from '../core/version.js';
 import { claim, recordDone } from '../job/worker-transactions.js';
-import type { Claim, WorkerRun } from '../job/worker-transactions.js';
+import type { Claim, Fence, WorkerRun } from '../job/worker-transactions.js';
 import { coordinateJobs } from './coordinator.js';
 import type { WorkerEvents, WorkerMetrics, WorkerState } from './events.js';
 import { emitSafely } from './events.js';
@@ -42,13 +42,19 @@ export type WorkerResult =
 export class BackupWorker extends EventEmitter<WorkerEvents> {
   readonly #options: ResolvedOptions;
   readonly #rules: WorkerRules;
+  readonly #fence: Fence | undefined;
   #state: WorkerState = 'Initializing';
   #hasStarted = false;
   #run: Run | undefined;
 
-  /** Throws INVALID_OPTION. @param rules for simulations that plant a bug; leave it out. */
-  constructor(options: BackupWorkerOptions, rules: WorkerRules = workerRules) {
+  /**
+   * Throws INVALID_OPTION.
+   * @param rules for simulations that plant a bug; leave it out.
+   * @param fence for a fleet, which runs the worker under a lease (rule F3); leave it out.
+   */
+  constructor(options: BackupWorkerOptions, rules: WorkerRules = workerRules, fence?: Fence) {
     super();
+    this.#fence = fence;
     this.#options = resolveOptions(options);
     this.#rules = rules;
   }
@@ -103,6 +109,7 @@ export class BackupWorker extends EventEmitter<WorkerEvents> {
       tag: this.#options.tag.id,
       runId: this.#options.random.uid(),
       checksClaim: this.#rules.checksClaim,
+      fence: this.#fence,
     };
     const claimed = await this.#claim(owner, signal);
     const run = new Run(this.#options, this.#rules, this, owner, claimed, (state) => this.#setState(state));

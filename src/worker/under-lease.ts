@@ -1,4 +1,4 @@
-// Keeps a lease for as long as a task runs, and ends the task when the lease is lost (rule S2). Time is counted from before each call: the lease does not end sooner than is thought here.
+// Keeps a lease for as long as a task runs, and ends the task when the lease is lost (rules S2, F1). Time is counted from before each call: the lease does not end sooner than is thought here.
 
 import { abortable } from '../core/abort.js';
 import type { Clock } from '../core/clock.js';
