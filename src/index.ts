@@ -25,6 +25,9 @@ export { BackupWorker, type WorkerResult } from './worker/backup-worker.js';
 export type { BackupWorkerOptions, WorkerKnobs } from './worker/options.js';
 export type { FileWritten, WorkerEvents, WorkerMetrics, WorkerState } from './worker/events.js';
 export { recruit, type RecruitOptions, type WorkerListener } from './worker/recruit.js';
+export { BackupFleet } from './worker/fleet.js';
+export type { BackupFleetOptions, FleetEvents, GiveBackReason } from './worker/fleet-options.js';
+export type { FleetMember } from './job/fleet-records.js';
 export { runSnapshots } from './worker/snapshot-runner.js';
 export type { RunSnapshotsOptions, ScheduledSnapshotKnobs, SnapshotEvent } from './worker/snapshot-options.js';
 
