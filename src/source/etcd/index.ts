@@ -2,6 +2,7 @@
 
 export { etcdEpoch } from './epoch.js';
 export type { EtcdEpoch, EtcdEpochOptions } from './epoch.js';
+export type { EtcdCompactOptions } from './log-compaction.js';
 export { EtcdLogSource } from './log-source.js';
 export type { EtcdLogOptions } from './log-source.js';
 export { ETCD_GRPC_OPTIONS, prefixRange } from './options.js';

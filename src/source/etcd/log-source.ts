@@ -4,14 +4,18 @@
 import { systemClock } from '../../core/clock.js';
 import { BufferPool } from '../../core/buffer-pool.js';
 import { checkVersion } from '../../core/check-version.js';
-import { checkWholeNumber } from '../../core/check-option.js';
+import { checkMethods, checkWholeNumber } from '../../core/check-option.js';
 import { BackupError } from '../../core/errors.js';
 import { MessageBatch } from '../../core/message-batch.js';
 import type { LogEpoch, Tag, Version } from '../../core/version.js';
 import { formatTag } from '../../core/version.js';
 import type { LogSource, PeekReply, PeekRequest, PopRequest } from '../../ports/log-source.js';
+import type { ProgressStore } from '../../ports/progress-store.js';
 import { EtcdCluster } from './cluster.js';
 import type { EtcdEpoch } from './epoch.js';
+import type { EtcdCompactOptions } from './log-compaction.js';
+import { LogCompaction } from './log-compaction.js';
+import { LogHistory } from './log-history.js';
 import { LogStream } from './log-stream.js';
 import type { EtcdOptions, KeyFilter } from './options.js';
 import { resolveKeys } from './options.js';
@@ -24,6 +28,13 @@ export interface EtcdLogOptions extends EtcdOptions {
    * Default 16 MiB.
    */
   readonly bufferBytes?: number | undefined;
+  /**
+   * The progress store of the jobs. With it a mark of the history that is in files is recorded, and a cluster that was restored from an older state while no worker ran is noticed however far it has come since.
+   * Without it, only where it is behind what was backed up, has another number, or is restored while a worker runs.
+   */
+  readonly store?: ProgressStore | undefined;
+  /** Pops compact the cluster, never above what all tags have popped. Needs `store`. Default: compaction is the operator's (--auto-compaction-retention), and pops do nothing. */
+  readonly compact?: EtcdCompactOptions | undefined;
 }
 
 const MIB = 1 << 20;
@@ -42,6 +53,8 @@ export class EtcdLogSource implements LogSource {
   readonly #filter: KeyFilter;
   readonly #bufferBytes: number;
   readonly #cluster: EtcdCluster;
+  readonly #history: LogHistory | undefined;
+  readonly #compaction: LogCompaction | undefined;
   readonly #pool = new BufferPool();
   /** By tag; those that were read last at the end. */
   readonly #streams: LogStream[][];
@@ -55,7 +68,17 @@ export class EtcdLogSource implements LogSource {
     checkEpoch(options.epoch);
     this.#bufferBytes = checkWholeNumber('bufferBytes', options.bufferBytes ?? 16 * MIB, 1);
     this.#options = options;
-    this.#cluster = new EtcdCluster(options.client, options.clock ?? systemClock, options.epoch.clusterId);
+    const { client, clock = systemClock, epoch, store, compact } = options;
+    this.#cluster = new EtcdCluster(client, clock, epoch.clusterId);
+    if (store !== undefined) {
+      checkMethods('store', store, 'ProgressStore', ['transact', 'watch', 'acquireLease']);
+      this.#history = new LogHistory({ client, clock, cluster: this.#cluster, store });
+    }
+    if (compact !== undefined) {
+      if (store === undefined)
+        throw new BackupError('INVALID_OPTION', 'compact needs store: the pops of all tags are recorded there');
+      this.#compaction = new LogCompaction(client, clock, store, epoch.totalTags, compact);
+    }
     this.#streams = Array.from({ length: options.epoch.totalTags }, () => []);
   }
 
@@ -70,6 +93,7 @@ export class EtcdLogSource implements LogSource {
     signal.throwIfAborted();
     // Also for versions that no number holds.
     if (begin > 0n) await this.#cluster.reach(begin - 1n, signal);
+    await this.#history?.check(signal);
     this.#check(epoch, tag);
     const stream = this.#streamAt(tag.id, Number(begin), maxBytes);
     this.#follow(stream, tag.id, signal);
@@ -79,17 +103,18 @@ export class EtcdLogSource implements LogSource {
       if (this.#compacted === undefined || reply.compacted > this.#compacted) this.#compacted = reply.compacted;
       return { batch: MessageBatch.empty, end: begin, minKnownCommittedVersion, popped: this.#compacted };
     }
+    if (reply.mark !== undefined) this.#history?.note(tag.id, reply.mark);
     // What was compacted after it had been read is not missing from this reply.
     const popped = this.#compacted !== undefined && this.#compacted < begin ? this.#compacted : undefined;
     return { batch: reply.batch, end: BigInt(reply.end), minKnownCommittedVersion, popped };
   }
 
-  /** Compaction is the operator's, so nothing is discarded here. */
-  pop({ epoch, tag, upTo }: PopRequest): Promise<void> {
-    return Promise.resolve().then(() => {
-      this.#check(epoch, tag);
-      checkVersion(upTo, 'upTo');
-    });
+  /** Nothing is discarded, since compaction is the operator's; with `compact` it may be, by and by. */
+  async pop({ epoch, tag, upTo }: PopRequest): Promise<void> {
+    this.#check(epoch, tag);
+    checkVersion(upTo, 'upTo');
+    await this.#history?.popped(tag.id, upTo);
+    await this.#compaction?.popped(tag.id, upTo, this.#cluster.highest);
   }
 
   async minKnownCommittedVersion({ epoch, signal }: { readonly epoch: LogEpoch; readonly signal: AbortSignal }) {

@@ -34,6 +34,8 @@ export type LogStreamReply = ReadyBatch | { readonly compacted: Version };
 const LONGEST_PAUSE = 10_000;
 /** ms between looks whether a silent watch is silent because nothing happens. */
 const SILENCE = 5_000;
+/** Answers that wait in etcd's memory for a watch, before it puts the watch aside and later reads on from storage (etcd: chanBufLen; 1,024 in 3.4). */
+const ETCD_ANSWER_QUEUE = 128;
 /** etcd's first revision is that of the empty store and has no events. */
 const FIRST_REVISION = 2;
 
@@ -53,6 +55,8 @@ export class LogStream {
   #behindUntil: number | undefined;
   #isProving = false;
   #answerVersions = 0;
+  /** Answers since the watch was opened; Infinity once it was held up. */
+  #answers = 0;
   /** What was missing when a watch was last ended for it. */
   #hole: number | undefined;
   #pause: AbortScope | undefined;
@@ -131,6 +135,7 @@ export class LogStream {
     this.#lagging = true;
     this.#behindUntil = undefined;
     this.#answerVersions = 0;
+    this.#answers = 0;
     let watch: WatchCall | undefined;
     const opening = WatchCall.open(client, Math.max(next - 1, 1), {
       onResponse: (response) => this.#guard(() => this.#onResponse(response)),
@@ -262,13 +267,20 @@ export class LogStream {
   #judge({ header, fragment }: IWatchResponse, from: number): void {
     const versions = this.#versions;
     const last = versions.next - 1;
-    const fromStorage = fragment || this.#answerVersions > 1 || revisionNumber(header.revision) > last;
-    if (fromStorage) this.#lagging = true;
-    const lagged = this.#lagging;
-    if (!fromStorage && this.#behindUntil !== undefined && last >= this.#behindUntil) this.#lagging = false;
+    this.#answers++;
+    const isWhole = !fragment && revisionNumber(header.revision) <= last;
+    const fromStorage = !isWhole || this.#answerVersions > 1;
     if (!fragment) this.#answerVersions = 0;
+    const lagged = this.#lagging || fromStorage;
+    this.#lagging = lagged && !(isWhole && this.#hasCaughtUp(last, fromStorage));
     if (lagged) this.#startProof();
     else if (versions.proven === from) versions.prove(versions.next);
+  }
+
+  /** A watch that was sent all there was goes on in step with the commits, unless it has been put aside meanwhile: that takes a full queue of answers. */
+  #hasCaughtUp(last: number, fromStorage: boolean): boolean {
+    if (this.#answers <= ETCD_ANSWER_QUEUE) return true;
+    return !fromStorage && this.#behindUntil !== undefined && last >= this.#behindUntil;
   }
 
   #startProof(): void {
@@ -319,6 +331,7 @@ export class LogStream {
     this.#pause = undefined;
     this.#lagging = true;
     this.#behindUntil = undefined;
+    this.#answers = Infinity;
     this.#watch?.resume();
   }
 }

@@ -11,6 +11,8 @@ import type { MessageBatch } from '../../core/message-batch.js';
 import { RECORD_HEADER_BYTES } from '../../core/message-batch.js';
 import { MUTATION_OVERHEAD_BYTES, MutationType } from '../../core/mutation.js';
 import { revisionNumber } from '../../etcd/keys.js';
+import type { HistoryMark } from './log-records.js';
+import { hashOfEvents } from './log-records.js';
 import type { KeyFilter } from './options.js';
 import { isWanted } from './options.js';
 import { tagOfKey } from './tags.js';
@@ -31,6 +33,8 @@ export interface ReadyBatch {
   readonly batch: MessageBatch;
   /** Exclusive. */
   readonly end: number;
+  /** Of the version below `end`, with all its events; undefined when they are not known. */
+  readonly mark: HistoryMark | undefined;
 }
 
 /** A revision is missing: what came instead, and what should have. */
@@ -145,7 +149,7 @@ export class LogVersions {
     }
     if (this.#proven < this.#next || this.#next === this.#position) return undefined;
     this.#position = this.#next;
-    return { batch: this.#builder.build(), end: this.#next };
+    return { batch: this.#builder.build(), end: this.#next, mark: this.#mark(this.#next - 1) };
   }
 
   /** The watch has ended: what it has not sent whole, and what was not proven, is asked for again. */
@@ -239,9 +243,14 @@ export class LogVersions {
     return this.#clear.subarray(0, length);
   }
 
+  /** Of the last version that came whole: that is the one below the end of a batch which ends here. */
+  #mark(revision: number): HistoryMark | undefined {
+    return this.#lastEvents.length === 0 ? undefined : { revision, hash: hashOfEvents(this.#lastEvents) };
+  }
+
   #seal(end: number): void {
     const batch = this.#builder.build();
-    this.#ready.push({ batch, end });
+    this.#ready.push({ batch, end, mark: this.#mark(end - 1) });
     this.#readyBytes += batch.byteLength;
   }
 
