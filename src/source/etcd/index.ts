@@ -7,3 +7,7 @@ export { EtcdLogSource } from './log-source.js';
 export type { EtcdLogOptions } from './log-source.js';
 export { ETCD_GRPC_OPTIONS, prefixRange } from './options.js';
 export type { EtcdOptions } from './options.js';
+export { EtcdRangeSource } from './range-source.js';
+export type { EtcdRangeOptions } from './range-source.js';
+export { EtcdRestoreTarget } from './target-restore.js';
+export type { EtcdRestoreTargetOptions } from './target-restore.js';
