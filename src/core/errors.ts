@@ -11,7 +11,9 @@ export type BackupErrorCode =
   // Adapters
   | 'ADAPTER_CONTRACT' // a LogSource, BackupContainer, ProgressStore or RestoreTarget broke its port's contract
   | 'CONTAINER_UNAVAILABLE' // the container could not be reached; retried
+  | 'CONTAINER_ACCESS_DENIED' // the store refuses the credentials, or what they may do
   | 'CONTAINER_IN_USE' // the container belongs to another job
+  | 'EXCLUSIVE_WRITE_UNSUPPORTED' // the store ignores the condition of an exclusive write
   | 'FILE_NOT_FOUND'
   | 'FILE_EXISTS' // an exclusive write found the name taken
   | 'STORE_UNAVAILABLE' // the progress store could not be reached; retried

@@ -1,0 +1,49 @@
+// A URL as it may be shown: in errors, descriptions, status and events. What opens a container keeps the real one.
+// Must never let a secret through: where it is unclear what a part is, it is taken for one.
+
+/** What stands in a secret's place. */
+const REDACTED = '***';
+
+/** Parameters whose value is shown to nobody, whatever scheme they belong to. `header` adds a header to every request: it may well be an `Authorization`. */
+const SECRET_PARAMETER =
+  /secret|password|passwd|token|credential|signature|^(?:header|key|sig|auth|pwd|pass)$|api[_-]?key|private/i;
+
+/**
+ * `blobstore://key:secret@host/name` becomes `blobstore://key:***@host/name`. A secret may hold any character, be it one that should have been percent-encoded: all up to the last `@` counts as credentials if it has a
+ * colon. `file:` URLs and what is no URL are returned as they are, apart from such parameters as `token=…`.
+ */
+export function redactUrl(url: string): string {
+  const scheme = /^[a-z][a-z0-9+.-]*:\/\//i.exec(url)?.[0];
+  if (scheme === undefined || /^file:/i.test(scheme)) return url;
+  return redactParameters(scheme + redactCredentials(url.slice(scheme.length)));
+}
+
+function redactCredentials(rest: string): string {
+  const at = rest.lastIndexOf('@');
+  if (at === -1) return rest;
+  const colon = rest.indexOf(':');
+  return colon === -1 || colon > at ? rest : `${rest.slice(0, colon)}:${REDACTED}${rest.slice(at)}`;
+}
+
+function redactParameters(url: string): string {
+  const question = url.indexOf('?');
+  if (question === -1) return url;
+  const parameters = url.slice(question + 1).split('&');
+  return `${url.slice(0, question)}?${parameters.map(redactParameter).join('&')}`;
+}
+
+function redactParameter(parameter: string): string {
+  const equals = parameter.indexOf('=');
+  if (equals === -1) return parameter;
+  const name = parameter.slice(0, equals);
+  return SECRET_PARAMETER.test(decoded(name)) ? `${name}=${REDACTED}` : parameter;
+}
+
+function decoded(text: string): string {
+  try {
+    return decodeURIComponent(text);
+  } catch {
+    // Not percent-encoded: as it stands.
+    return text;
+  }
+}
