@@ -53,9 +53,7 @@ export function commitRequest(keys: StoreKeys, content: CommitContent, id: strin
       `a transaction of ${bytes} bytes is larger than the ${limits.bytes} that etcd takes: raise etcd's --max-request-bytes and the store's maxRequestBytes`,
     );
   }
-  // Tells a transaction that failed by its own first copy from one that failed by somebody else's.
-  const failure = [{ request_range: { key: keys.commit } }, ...probesOf(keys, content)];
-  return { ...request, failure };
+  return request;
 }
 
 function operationsOf(keys: StoreKeys, { writes }: CommitContent, id: string): IRequestOp[] {
@@ -69,14 +67,6 @@ function operationsOf(keys: StoreKeys, { writes }: CommitContent, id: string): I
     );
   }
   return operations;
-}
-
-/** One key that is set: if it is as old as before, the transaction has not gone through. */
-function probesOf(keys: StoreKeys, { writes }: CommitContent): IRequestOp[] {
-  for (const [key, value] of writes) {
-    if (value !== undefined) return [{ request_range: { key: keys.encode(key), keys_only: true } }];
-  }
-  return [];
 }
 
 function exactCompares(keys: StoreKeys, { revision, reads, ranges, writes }: CommitContent): ICompare[] {

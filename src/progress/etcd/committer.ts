@@ -1,6 +1,10 @@
-// Sends a commit and finds out what has become of it. It must never say that a commit has not taken effect when it may have.
+// The commits of one `transact`, and what has become of them. It must never run a body again whose commit has taken effect, as far as that can be known.
+//
+// The client sends a request again when the connection breaks before the answer (etcd3's fault handling), and each copy may be carried out, at once or late. Of one commit only one copy can go through
+// (commit.ts); but a copy that fails says nothing of another that went through before it, and would make the body run again. Every commit writes its id to the store's `commit` key, and etcd keeps that key's
+// history: so before a body runs again, the commits since the first was sent are looked through for one's own.
 
-import type { ITxnResponse } from 'etcd3';
+import type { IKeyValue } from 'etcd3';
 import type { Random } from '../../core/clock.js';
 import { BackupError } from '../../core/errors.js';
 import { revisionNumber } from '../../etcd/keys.js';
@@ -10,53 +14,65 @@ import type { EtcdTransaction } from './etcd-transaction.js';
 import type { StoreCalls } from './store-calls.js';
 import type { StoreKeys } from './store-keys.js';
 
-/** Commits of others that are looked through for one's own. */
-const MAX_LOOKED_AT = 100;
+/** Commits of others that are looked through: a transaction that overlaps with more of them takes far too long. */
+const MAX_LOOKED_AT = 1_000;
 
-export class Committer {
-  readonly #calls: StoreCalls;
-  readonly #keys: StoreKeys;
-  readonly #random: Random;
-  readonly #limits: CommitLimits;
+export interface CommitterOptions {
+  readonly calls: StoreCalls;
+  readonly keys: StoreKeys;
+  readonly random: Random;
+  readonly limits: CommitLimits;
+}
 
-  constructor(calls: StoreCalls, keys: StoreKeys, random: Random, limits: CommitLimits) {
-    this.#calls = calls;
-    this.#keys = keys;
-    this.#random = random;
-    this.#limits = limits;
+export class Committer<T> {
+  readonly #options: CommitterOptions;
+  /** By the commit's id. */
+  readonly #sent = new Map<string, T>();
+  /** None of them went through at or below it. */
+  #checked = 0;
+
+  constructor(options: CommitterOptions) {
+    this.#options = options;
   }
 
-  /** False: something that was read has changed, and nothing was written. STORE_UNAVAILABLE: it may have been. */
-  async commit(tx: EtcdTransaction): Promise<boolean> {
+  /** False: what was read has changed, or an earlier copy of this very commit went through. STORE_UNAVAILABLE: nobody knows. */
+  async commit(tx: EtcdTransaction, result: T): Promise<boolean> {
+    const { calls, keys, random, limits } = this.#options;
     const revision = await tx.revision();
-    const content = { revision, reads: tx.reads, ranges: tx.ranges, writes: tx.writes };
-    const id = this.#random.uid();
-    const request = commitRequest(this.#keys, content, id, this.#limits);
-    const before = Math.max(revision, this.#calls.newest);
-    const response = await this.#calls.txn(request);
-    return response.succeeded || (await this.#hasGoneThrough(response, id, before));
+    const id = random.uid();
+    const request = commitRequest(
+      keys,
+      { revision, reads: tx.reads, ranges: tx.ranges, writes: tx.writes },
+      id,
+      limits,
+    );
+    if (this.#sent.size === 0) this.#checked = Math.max(revision, calls.newest);
+    this.#sent.set(id, result);
+    return (await calls.txn(request)).succeeded;
   }
 
-  /**
-   * The client sends a request again whose answer it has lost. A second copy always fails, by what the first has written: then it is the first that counts. `before`: a revision that was there before any of
-   * them was sent.
-   */
-  async #hasGoneThrough(response: ITxnResponse, id: string, before: number): Promise<boolean> {
-    const [commit, written] = response.responses.map(({ response_range: { kvs } }) => kvs[0]);
-    // The usual case: a key that it would have set has not been touched, so it has not gone through.
-    if (written !== undefined && revisionNumber(written.mod_revision) <= before) return false;
-    let last = commit;
+  /** What the body gave in the run whose commit went through after all; to be asked before `tx` reads anything else. */
+  async earlier(tx: EtcdTransaction): Promise<{ readonly result: T } | undefined> {
+    if (this.#sent.size === 0) return undefined;
+    let last = await tx.lastCommit();
     for (let looked = 0; looked < MAX_LOOKED_AT; looked++) {
-      if (last === undefined || revisionNumber(last.mod_revision) <= before) return false;
-      if (last.value.toString() === id) return true;
-      last = (await this.#commitBefore(revisionNumber(last.mod_revision))).kvs[0];
+      const revision = last === undefined ? 0 : revisionNumber(last.mod_revision);
+      if (last === undefined || revision <= this.#checked) {
+        // A copy that is still on its way comes after the revision of `tx`: where the two write the same key, as two runs of a body do, one fails by the other.
+        this.#checked = await tx.revision();
+        return undefined;
+      }
+      const id = last.value.toString();
+      if (this.#sent.has(id)) return { result: this.#sent.get(id) as T };
+      last = await this.#commitBefore(revision);
     }
     throw unknownOutcome();
   }
 
-  async #commitBefore(revision: number) {
+  async #commitBefore(revision: number): Promise<IKeyValue | undefined> {
+    const { calls, keys } = this.#options;
     try {
-      return await this.#calls.range({ key: this.#keys.commit, revision: revision - 1 });
+      return (await calls.range({ key: keys.commit, revision: revision - 1 })).kvs[0];
     } catch (error) {
       if (BackupError.is(error, 'ETCD_COMPACTED')) throw unknownOutcome(error);
       throw error;
@@ -65,7 +81,7 @@ export class Committer {
 }
 
 function unknownOutcome(cause?: unknown): BackupError {
-  return new BackupError('STORE_UNAVAILABLE', 'etcd: a commit may have taken effect: its answer was lost', {
+  return new BackupError('STORE_UNAVAILABLE', 'etcd: a commit may have taken effect, and it cannot be found out', {
     retryable: true,
     cause,
   });

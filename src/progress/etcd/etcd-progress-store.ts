@@ -9,6 +9,7 @@ import { revisionNumber } from '../../etcd/keys.js';
 import type { Lease, LeaseRequest, ProgressStore, ProgressTransaction } from '../../ports/progress-store.js';
 import { checkProgressKey } from '../progress-key.js';
 import { sameValue } from '../progress-state.js';
+import type { CommitterOptions } from './committer.js';
 import { Committer } from './committer.js';
 import { acquireEtcdLease } from './etcd-leases.js';
 import { EtcdTransaction } from './etcd-transaction.js';
@@ -42,14 +43,14 @@ const MAX_BACKOFF = 100;
 
 /**
  * Strictly serializable between all clients of the cluster: a transaction reads at one revision and commits in one etcd transaction that compares what it has read. A client that loses the answer to its commit
- * rejects with STORE_UNAVAILABLE, or finds out that it has gone through; it never runs a body again whose commit may have taken effect.
+ * rejects with STORE_UNAVAILABLE, or finds out that it has gone through; a body does not run again after its commit has taken effect.
  */
 export class EtcdProgressStore implements ProgressStore {
   readonly #clock: Clock;
   readonly #random: Random;
   readonly #keys: StoreKeys;
   readonly #calls: StoreCalls;
-  readonly #committer: Committer;
+  readonly #committing: CommitterOptions;
   readonly #watches: KeyWatches;
   readonly #maxAttempts: number;
   #closed = false;
@@ -65,7 +66,7 @@ export class EtcdProgressStore implements ProgressStore {
     const operations = checkWholeNumber('maxOperations', options.maxOperations ?? 128, 8);
     const bytes = checkWholeNumber('maxRequestBytes', options.maxRequestBytes ?? 1_572_864, 1_024);
     this.#calls = new StoreCalls(options.client, this.#clock, timeout);
-    this.#committer = new Committer(this.#calls, this.#keys, this.#random, { operations, bytes });
+    this.#committing = { calls: this.#calls, keys: this.#keys, random: this.#random, limits: { operations, bytes } };
     this.#watches = new KeyWatches(options.client, this.#keys, { clock: this.#clock, random: this.#random, silence });
   }
 
@@ -75,13 +76,16 @@ export class EtcdProgressStore implements ProgressStore {
   }
 
   async transact<T>(body: (tx: ProgressTransaction) => Promise<T>): Promise<T> {
+    const committer = new Committer<T>(this.#committing);
     for (let attempt = 1; attempt <= this.#maxAttempts; attempt++) {
       this.#checkOpen();
-      const run = await this.#run(body);
+      const run = await this.#run(body, committer);
       if (run !== undefined) return run.result;
       // Whoever runs again at once meets the same rivals.
       await this.#clock.sleep(this.#random.next() * Math.min(MAX_BACKOFF, 2 ** attempt));
     }
+    const earlier = await committer.earlier(this.#transaction());
+    if (earlier !== undefined) return earlier.result;
     throw new BackupError('STORE_CONFLICT', `a transaction met a conflict ${this.#maxAttempts} times in a row`, {
       retryable: true,
     });
@@ -112,8 +116,13 @@ export class EtcdProgressStore implements ProgressStore {
   }
 
   /** undefined: a conflict, or the body took so long that its revision was compacted. */
-  async #run<T>(body: (tx: ProgressTransaction) => Promise<T>): Promise<{ readonly result: T } | undefined> {
-    const tx = new EtcdTransaction(this.#calls, this.#keys);
+  async #run<T>(
+    body: (tx: ProgressTransaction) => Promise<T>,
+    committer: Committer<T>,
+  ): Promise<{ readonly result: T } | undefined> {
+    const tx = this.#transaction();
+    const earlier = await committer.earlier(tx);
+    if (earlier !== undefined) return earlier;
     let result: T;
     try {
       result = await body(tx);
@@ -128,7 +137,11 @@ export class EtcdProgressStore implements ProgressStore {
     if (tx.failure !== undefined) throw tx.failure as Error;
     // What only reads saw one revision, the newest at the time of the first read: that is its place in the order.
     if (tx.writes.size === 0) return { result };
-    return (await this.#committer.commit(tx)) ? { result } : undefined;
+    return (await committer.commit(tx, result)) ? { result } : undefined;
+  }
+
+  #transaction(): EtcdTransaction {
+    return new EtcdTransaction(this.#calls, this.#keys);
   }
 
   #checkOpen(): void {

@@ -106,10 +106,15 @@ export class EtcdTransaction implements ProgressTransaction {
     return BackupError.is(this.#failure, 'ETCD_COMPACTED');
   }
 
-  /** The revision that all reads are of. A body that has read nothing has none yet. */
+  /** The revision that all reads are of. Where nothing has been read yet, it is the newest. */
   async revision(): Promise<number> {
-    if (this.#start === undefined) await this.#at({ key: this.#keys.commit, keys_only: true });
+    if (this.#start === undefined) await this.lastCommit();
     return this.#start as Promise<number>;
+  }
+
+  /** What the store's `commit` key holds at the transaction's revision. */
+  async lastCommit(): Promise<IKeyValue | undefined> {
+    return (await this.#at({ key: this.#keys.commit })).kvs[0];
   }
 
   async #valueOf(key: string): Promise<ReadValue> {

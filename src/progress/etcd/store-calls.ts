@@ -39,24 +39,28 @@ export class StoreCalls {
   }
 
   async range(request: IRangeRequest): Promise<IRangeResponse> {
-    const response = await this.#call('a read', (options) => this.#client.kv.range(request, options));
+    const response = await this.#call('a read', async (options) => this.#client.kv.range(request, options));
     this.#heardOf(response.header.revision);
     return response;
   }
 
   async txn(request: ITxnRequest): Promise<ITxnResponse> {
-    const response = await this.#call('a commit', (options) => this.#client.kv.txn(request, options));
+    const response = await this.#call('a commit', async (options) => this.#client.kv.txn(request, options));
     this.#heardOf(response.header.revision);
     return response;
   }
 
   /** `ttl`: seconds. */
   async grantLease(id: string, ttl: number): Promise<void> {
-    await this.#call('a new lease', (options) => this.#client.leaseClient.leaseGrant({ ID: id, TTL: ttl }, options));
+    await this.#call('a new lease', async (options) =>
+      this.#client.leaseClient.leaseGrant({ ID: id, TTL: ttl }, options),
+    );
   }
 
   async revokeLease(id: string): Promise<void> {
-    await this.#call('the end of a lease', (options) => this.#client.leaseClient.leaseRevoke({ ID: id }, options));
+    await this.#call('the end of a lease', async (options) =>
+      this.#client.leaseClient.leaseRevoke({ ID: id }, options),
+    );
   }
 
   /** False: the lease has ended. */
