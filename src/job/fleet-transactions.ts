@@ -168,22 +168,25 @@ export async function giveBackAll(
 
 /**
  * Removes what is said of old epochs' tags of which the newest epoch's plan has no worker: nothing is left to do for them, ever. Only what is the member's own, or that of
- * a host whose lease has ended. LEASE_LOST.
+ * a host whose lease has ended. Returns what it has removed. LEASE_LOST.
  */
 export async function removeFinished(
   tx: ProgressTransaction,
   { member, tags }: TagsOfMember,
   plannedEpoch: LogEpoch,
   changeId: string,
-): Promise<void> {
+): Promise<readonly Assignment[]> {
   await checkMember(tx, member);
-  if ((await store.readEpoch(tx))?.epoch !== plannedEpoch) return;
+  if ((await store.readEpoch(tx))?.epoch !== plannedEpoch) return [];
   const found = await Promise.all(tags.map((at) => lookAtTag(tx, at)));
+  const removed: Assignment[] = [];
   for (const { at, holder, isLive } of found) {
     if (holder === undefined || (isLive && !isSameMember(holder, member))) continue;
     tx.clear(assignedKey(at.epoch, at.tag));
+    removed.push({ epoch: at.epoch, tag: at.tag, holder, isLive });
   }
-  tellOthers(tx, changeId);
+  if (removed.length > 0) tellOthers(tx, changeId);
+  return removed;
 }
 
 /** F3: DISPLACED unless the tag is assigned to this member and the member's lease lives. */

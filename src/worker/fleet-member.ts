@@ -149,9 +149,9 @@ export class Member {
   async #act(view: FleetView, plan: FleetPlan, signal: AbortSignal): Promise<void> {
     const own = view.assignments.filter(({ holder }) => isSameMember(holder, this.#member));
     this.#runOwn(own, plan, signal);
-    await this.#removeFinished(view, plan, signal);
-    // What it would take is not there for it any more, and what the others should have it does not know.
+    // F7: what it would take is not there for it any more, and what the others should have it does not know.
     if (this.#behindSince !== undefined) return;
+    await this.#removeFinished(view, plan, signal);
     const holders = new Map(view.assignments.flatMap((at) => (at.isLive ? [[tagName(at), at.holder.host]] : [])));
     const planned = [...plan.workers.values()].map(placeOf);
     const share = this.#host.rules.share({
@@ -207,7 +207,7 @@ export class Member {
     }
     // Others were quicker, or the plan has grown old.
     if (taken.length < wanted.length) {
-      rules.met('F2 another host was quicker');
+      rules.met('F2 a tag was not to be had any more');
       this.#host.forgetPlan();
     }
     // Few at a time: a transaction is bounded.
@@ -250,11 +250,13 @@ export class Member {
     });
     const tags = finished.slice(0, transactions.MAX_TAGS_AT_ONCE);
     if (tags.length === 0) return;
-    await this.#transact('remove drained tags', signal, (tx) =>
+    const removed = await this.#transact('remove drained tags', signal, (tx) =>
       transactions.removeFinished(tx, { member: this.#member, tags }, plan.epoch, policy.random.uid()),
     );
-    rules.met('F2 assignment of a drained tag removed');
-    for (const { epoch, tag, holder } of tags) if (isOwn(holder)) tell('givenBack', { epoch, tag }, 'finished');
+    for (const { epoch, tag, holder } of removed) {
+      rules.met('F2 assignment of a drained tag removed');
+      if (isOwn(holder)) tell('givenBack', { epoch, tag }, 'finished');
+    }
   }
 
   /** One at a time for each tag. */

@@ -48,8 +48,12 @@ function testSources(): string {
 
 const numbers = (count: number) => Array.from({ length: count }, (_, index) => index + 1);
 
-/** P1 to P26 are about the log, S1 to S7 about scheduled snapshots. */
-const RULES = [...numbers(26).map((rule) => `P${rule}`), ...numbers(7).map((rule) => `S${rule}`)];
+/** P1 to P26 are about the log, S1 to S7 about scheduled snapshots, F1 to F7 about fleets. */
+const RULES = [
+  ...numbers(26).map((rule) => `P${rule}`),
+  ...numbers(7).map((rule) => `S${rule}`),
+  ...numbers(7).map((rule) => `F${rule}`),
+];
 
 describe('the documentation', () => {
   for (const path of texts) {
@@ -65,11 +69,11 @@ describe('the documentation', () => {
 
   it('explains every rule of the protocol, and why it is there', () => {
     const rules = readText('docs/protocol.md')
-      .split(/^(?=\*\*[PS]\d+ · )/m)
+      .split(/^(?=\*\*[PSF]\d+ · )/m)
       .slice(1);
     const explained = rules
       .filter((rule) => rule.includes('\n*Why:*'))
-      .map((rule) => /^\*\*([PS]\d+)/.exec(rule)?.[1] ?? '');
+      .map((rule) => /^\*\*([PSF]\d+)/.exec(rule)?.[1] ?? '');
     expect(explained.sort()).toEqual([...RULES].sort());
   });
 

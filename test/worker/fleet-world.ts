@@ -60,6 +60,8 @@ export interface FleetProcess {
   readonly retries: string[];
   freeze(): void;
   thaw(): void;
+  /** Waits until it is not frozen. */
+  pass(): Promise<void>;
   /** Store calls fail from now on (true), or work again. */
   cutOff(isCutOff: boolean): void;
   /** Adds to the process's own clock. */
@@ -153,6 +155,7 @@ export class FleetWorld extends World {
           .sort(),
       freeze: () => still.freeze(),
       thaw: () => still.thaw(),
+      pass: () => still.pass(),
       kill: () => still.freeze(),
       cutOff: (is) => (isCutOff = is),
       jump: (ms) => (offset += ms),
