@@ -48,6 +48,8 @@ export class LogStream {
   #compacted = 0;
   #busy = false;
   #wake: (() => void) | undefined;
+  /** How often there was something new. */
+  #changes = 0;
 
   /** The watch may be behind: what it brings was read from etcd's storage, perhaps. */
   #lagging = true;
@@ -137,7 +139,7 @@ export class LogStream {
     this.#answerVersions = 0;
     this.#answers = 0;
     let watch: WatchCall | undefined;
-    const opening = WatchCall.open(client, Math.max(next - 1, 1), {
+    const opening = WatchCall.open(client, {
       onResponse: (response) => this.#guard(() => this.#onResponse(response)),
       onEnd: (error) => this.#fail(watchError(error)),
     });
@@ -150,28 +152,19 @@ export class LogStream {
     if (this.isClosed) watch.close();
     this.#scope.signal.throwIfAborted();
     this.#watch = watch;
+    watch.begin(Math.max(next - 1, 1));
   }
 
   /** Until something has changed; or, when nothing does, until it is clear that nothing has to. */
   async #waitForMore(signal: AbortSignal): Promise<void> {
-    const { clock, cluster } = this.#options;
+    if (await this.#changesWithin(SILENCE, signal)) return;
+    const seen = this.#changes;
     const { next } = this.#versions;
-    using scope = new AbortScope(signal);
-    const changed = this.#changed(scope.signal);
-    const silence = clock.sleep(SILENCE, scope.signal);
-    await Promise.race([changed, silence]).finally(() => scope.end());
-    await Promise.allSettled([changed, silence]);
-    if (this.#versions.next !== next || this.#watch === undefined || this.#compacted >= next) return;
+    // While it is held up, or a proof is under way, there is a reason.
     if (this.#pause !== undefined || this.#isProving) return;
-    const head = await cluster.read(signal);
-    if (head < next) return;
+    const head = await this.#options.cluster.read(signal);
     // It may have been committed just now.
-    using grace = new AbortScope(signal);
-    const came = this.#changed(grace.signal);
-    const waited = clock.sleep(SILENCE, grace.signal);
-    await Promise.race([came, waited]).finally(() => grace.end());
-    await Promise.allSettled([came, waited]);
-    if (this.#versions.next !== next || this.#watch === undefined) return;
+    if (head < next || this.#changes !== seen || (await this.#changesWithin(SILENCE, signal))) return;
     this.#fail(
       new BackupError(
         'ETCD_UNAVAILABLE',
@@ -181,13 +174,24 @@ export class LogStream {
     );
   }
 
-  /** Resolves at the next `#notify`; rejects when the signal aborts or the stream is closed. */
-  async #changed(signal: AbortSignal): Promise<void> {
-    const woken = new Promise<void>((resolve) => (this.#wake = resolve));
-    await abortable(abortable(woken, signal), this.#scope.signal);
+  /** Whether `#notify` was called within so many ms. Rejects when the signal aborts or the stream is closed. */
+  async #changesWithin(ms: number, signal: AbortSignal): Promise<boolean> {
+    using scope = new AbortScope(signal);
+    const woken = new Promise<true>((resolve) => {
+      this.#wake = () => resolve(true);
+    });
+    const slept = this.#options.clock.sleep(ms, scope.signal).then(() => false);
+    try {
+      return await abortable(Promise.race([woken, slept]), this.#scope.signal);
+    } finally {
+      scope.end();
+      // It has ended, or has just been told to.
+      await slept.catch(() => undefined);
+    }
   }
 
   #notify(): void {
+    this.#changes++;
     this.#wake?.();
     this.#wake = undefined;
   }

@@ -29,10 +29,14 @@ export class WatchCall {
     stream.on('end', () => this.#end(undefined));
   }
 
-  /** Asks for every event from `startRevision` (above 0) on. Rejects when there is no connection to ask on; all else comes through the handlers. */
-  static async open(client: Etcd3, startRevision: number, handlers: WatchHandlers): Promise<WatchCall> {
-    const call = new WatchCall(await client.watchClient.watch(requireLeader), handlers);
-    call.#stream.write({
+  /** Rejects when there is no connection; all else comes through the handlers, once `begin` was called. */
+  static async open(client: Etcd3, handlers: WatchHandlers): Promise<WatchCall> {
+    return new WatchCall(await client.watchClient.watch(requireLeader), handlers);
+  }
+
+  /** Asks for every event from `startRevision` (above 0) on. Once. */
+  begin(startRevision: number): void {
+    this.#stream.write({
       create_request: {
         key: ZERO_KEY,
         range_end: ZERO_KEY,
@@ -41,7 +45,6 @@ export class WatchCall {
         progress_notify: true,
       },
     });
-    return call;
   }
 
   /** What is on its way already still comes: up to 16 messages and the window of the connection. */
