@@ -1,5 +1,6 @@
 // The one error class of the library. Every code is stable: hosts switch on it; docs/operating.md lists them all.
 
+import { redactUrl } from './redact-url.js';
 import type { LogEpoch, Tag, Version } from './version.js';
 
 /** What went wrong. Stable across releases; new ones may be added. */
@@ -70,6 +71,7 @@ export interface BackupErrorFacts {
   /** Inclusive begin, exclusive end. */
   readonly versions?: { readonly begin: Version; readonly end: Version } | undefined;
   readonly jobUid?: string | undefined;
+  /** The container's URL; shown without the secrets that it may hold. */
   readonly container?: string | undefined;
   /** True when trying the same thing again later may succeed. Workers retry such errors with backoff. Default false. */
   readonly retryable?: boolean | undefined;
@@ -100,7 +102,8 @@ export class BackupError extends Error {
     this.version = facts.version;
     this.versions = facts.versions;
     this.jobUid = facts.jobUid;
-    this.container = facts.container;
+    // Whoever throws it: a URL may hold a secret, and errors are logged.
+    this.container = facts.container === undefined ? undefined : redactUrl(facts.container);
     this.retryable = facts.retryable ?? false;
   }
 

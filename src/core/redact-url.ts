@@ -18,6 +18,12 @@ export function redactUrl(url: string): string {
   return redactParameters(scheme + redactCredentials(url.slice(scheme.length)));
 }
 
+/** The text with the URL in it as it may be shown. For errors of a container that quotes what it was opened with. */
+export function redactUrlIn(text: string, url: string): string {
+  const shown = redactUrl(url);
+  return shown === url ? text : text.replaceAll(url, shown);
+}
+
 function redactCredentials(rest: string): string {
   const at = rest.lastIndexOf('@');
   if (at === -1) return rest;

@@ -2,6 +2,7 @@
 
 import { equalBytes } from '../core/bytes.js';
 import type { KeyRange } from '../core/key-range.js';
+import { redactUrl } from '../core/redact-url.js';
 import type { LogEpoch, Version } from '../core/version.js';
 import { maxVersion, minVersion } from '../core/version.js';
 import type { ProgressTransaction } from '../ports/progress-store.js';
@@ -49,6 +50,7 @@ export interface JobStatus {
   readonly state: JobState;
   /** Why it is in this state, in words. */
   readonly reason: string;
+  /** As it may be shown: `***` stands where the job's URL has a secret. */
   readonly url: string;
   readonly ranges: readonly KeyRange[];
   readonly logOnly: boolean;
@@ -82,7 +84,7 @@ export async function jobStatus(tx: ProgressTransaction, job: JobRecord): Promis
     uid: job.uid,
     state: job.state,
     reason: reasonOf(job, { paused, isDrained }, savedVersion),
-    url: job.url,
+    url: redactUrl(job.url),
     ranges: job.ranges,
     logOnly: job.logOnly,
     startVersion: job.startVersion,

@@ -28,7 +28,10 @@ export interface BackupOperatorOptions {
 export interface SubmitRequest {
   /** 1 to 64 of a-z, A-Z, 0-9, `_` and `-`; never used before. Default: a random one. */
   readonly uid?: string;
-  /** Passed to every worker's `openContainer`. The container must not belong to another job. */
+  /**
+   * Passed to every worker's `openContainer`. The container must not belong to another job. Kept as it is in the progress store, for whoever may read that; shown without the secrets that it may hold. Credentials are
+   * better given to `openContainer` by the host.
+   */
   readonly url: string;
   /** Half-open. Default, and for an empty list: the normal keys ["", 0xFF). */
   readonly ranges?: readonly KeyRange[];
@@ -224,7 +227,7 @@ function newJob(uid: string, submission: string, request: SubmitRequest): JobRec
     );
   }
   if (typeof request.url !== 'string' || request.url === '') {
-    throw new BackupError('INVALID_OPTION', `url must be a non-empty string, got ${String(request.url)}`);
+    throw new BackupError('INVALID_OPTION', `url must be a non-empty string, got ${JSON.stringify(request.url)}`);
   }
   checkVersion(request.startVersion, 'startVersion');
   const firstVersion = request.firstVersion ?? 1n;

@@ -48,7 +48,7 @@ export const LISTING_LAG = 10_000;
  * to finish stays, whole.
  */
 export interface BackupContainer {
-  /** Names the container: two adapters with the same URL show the same files. */
+  /** Names the container: two adapters with the same URL show the same files. It is shown in errors and descriptions: leave credentials out. */
   readonly url: string;
   /**
    * True: what this container gives back is decrypted, although `properties/encryption_metadata` says that the files are encrypted. Set by the wrapper that holds

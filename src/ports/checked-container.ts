@@ -2,8 +2,9 @@
 
 import { isBytes } from '../core/bytes.js';
 import type { Clock } from '../core/clock.js';
-import type { BackupError } from '../core/errors.js';
+import { BackupError } from '../core/errors.js';
 import { compareFileNames, fileNameProblem } from '../core/file-name.js';
+import { redactUrl, redactUrlIn } from '../core/redact-url.js';
 import type { BackupContainer, BackupFile, ListedFile, WriteFileOptions } from './backup-container.js';
 import { answerOf, asError, brokenContract, iteratorOf, lacksFunction, show } from './broken-contract.js';
 import { statedListingLag } from './listing-lag.js';
@@ -21,13 +22,29 @@ export function checkedOpen(
   clock: Clock,
 ): (url: string) => Promise<BackupContainer> {
   return async (url) => {
-    const container = await answerOf('openContainer', () => open(url));
+    const container = await answerOf('openContainer', async () => {
+      try {
+        return await open(url);
+      } catch (error) {
+        throw withoutSecret(error, url);
+      }
+    });
     const missing = lacksFunction(container, METHODS);
     if (missing === undefined) return checkedContainer(container, clock);
     throw brokenContract('openContainer', `it gave ${show(container)}, which has no function ${missing}`, {
       container: url,
     });
   };
+}
+
+/** What opening the URL failed with. An error that quotes a URL with a secret is told without it. */
+function withoutSecret(error: unknown, url: string): unknown {
+  if (!(error instanceof Error)) return error;
+  const message = redactUrlIn(error.message, url);
+  if (message === error.message) return error;
+  if (!BackupError.is(error)) return new Error(message);
+  const { retryable, container, file } = error;
+  return new BackupError(error.code, message, { retryable, container, file });
 }
 
 /** ADAPTER_CONTRACT for a container without a URL, or whose `listingLag` is no time. Wraps once. `mostFiles`: for tests. */
@@ -52,7 +69,7 @@ class CheckedContainer implements BackupContainer {
   readonly #mostFiles: number;
 
   constructor(inner: BackupContainer, clock: Clock, mostFiles: number) {
-    this.url = inner.url;
+    this.url = redactUrl(inner.url);
     if (inner.decrypts !== undefined) this.decrypts = inner.decrypts;
     const listingLag = statedListingLag(inner);
     if (listingLag !== undefined) this.listingLag = listingLag;

@@ -5,6 +5,7 @@ import { abortable, AbortScope } from '../core/abort.js';
 import { BufferPool } from '../core/buffer-pool.js';
 import { AssertionError, BackupError } from '../core/errors.js';
 import { lingerFor } from '../core/linger.js';
+import { redactUrlIn } from '../core/redact-url.js';
 import type { Version } from '../core/version.js';
 import type { FileSums } from '../format/fdb/file-sums.js';
 import { encodeFileSums, sumsFileName } from '../format/fdb/file-sums.js';
@@ -260,6 +261,8 @@ class JobRound {
 
 function asJobError(error: unknown, { job, uid }: JobRound): BackupError {
   const facts = { jobUid: uid, container: job.record.url, cause: error };
-  if (BackupError.is(error)) return new BackupError(error.code, error.message, { ...facts, file: error.file });
-  return new BackupError('CONTAINER_UNAVAILABLE', `the container of job ${uid} failed: ${String(error)}`, facts);
+  // Kept with the job, and shown.
+  const shown = (text: string) => redactUrlIn(text, job.record.url);
+  if (BackupError.is(error)) return new BackupError(error.code, shown(error.message), { ...facts, file: error.file });
+  return new BackupError('CONTAINER_UNAVAILABLE', `the container of job ${uid} failed: ${shown(String(error))}`, facts);
 }
