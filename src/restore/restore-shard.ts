@@ -2,9 +2,8 @@
 // after it goes on.
 
 import type { Mutation } from '../core/mutation.js';
-import { operationBytes } from '../ports/operation-bytes.js';
+import { checkWithinLimits, operationBytes } from '../ports/apply-limits.js';
 import type { RestoreCheckpoint, RestoreLimits, RestoreOperation, RestoreShard } from '../ports/restore-target.js';
-import { checkWithinLimits } from './apply-limits.js';
 import type { PendingOperation } from './evaluate-batch.js';
 import { evaluateBatch, mostAtomicBytes } from './evaluate-batch.js';
 

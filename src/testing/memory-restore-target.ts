@@ -2,7 +2,7 @@
 
 import { BackupError } from '../core/errors.js';
 import type { KeyRange } from '../core/key-range.js';
-import { operationBytes } from '../ports/operation-bytes.js';
+import { operationBytes } from '../ports/apply-limits.js';
 import type {
   RestoreCheckpoint,
   RestoreLimits,

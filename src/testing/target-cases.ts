@@ -3,6 +3,7 @@
 import assert from 'node:assert/strict';
 import { toHex, utf8 } from '../core/bytes.js';
 import { NORMAL_KEYS } from '../core/key-range.js';
+import { operationBytes } from '../ports/apply-limits.js';
 import type { RestoreCheckpoint, RestoreOperation, RestoreTarget } from '../ports/restore-target.js';
 import type { TargetCase } from './target-tools.js';
 import {
@@ -142,6 +143,65 @@ export const targetApplyCases: readonly TargetCase[] = [
     },
   ],
 ];
+
+/** Nothing to see where there are no limits. */
+export const targetLimitCases: readonly TargetCase[] = [
+  [
+    'an apply of as many operations as its limits allow is taken, whatever they are',
+    async (target, { target: { limits } }) => {
+      if (limits === undefined) return;
+      const count = Math.min(limits.operations, MANY);
+      const key = (i: number) => `k${String(i).padStart(5, '0')}`;
+      const sets = Array.from({ length: count }, (_, i) => set(key(i), ''));
+      const all = clear('a', 'z');
+      for (const [i, operations] of [
+        sets,
+        // Each set lies in what was cleared before it.
+        [all, ...sets.slice(1)],
+        sets.map((_, at) => clear(key(at), `${key(at)}\0`)),
+      ].entries()) {
+        if (sumBytes(operations) > limits.bytes) continue;
+        await target.apply(operations, checkpointAt(BigInt(i)));
+        const last = key(count - 1);
+        const wanted = ['', count > 1 ? '' : '-', '-'][i];
+        assert.equal(await valuesOf(target, last), wanted, `operations of batch ${i}`);
+        await assertEmpty(target, 'a', last, i === 2 || count === 1 || (i === 1 && count === 2));
+      }
+    },
+  ],
+  [
+    'an apply of as many bytes as its limits allow is taken, in one operation or in several, also with a long cursor',
+    async (target, { target: { limits } }) => {
+      if (limits === undefined || limits.bytes > MANY_BYTES) return;
+      const fill = (key: string, bytes: number): RestoreOperation => {
+        const name = utf8(key);
+        return { type: 'set', key: name, value: new Uint8Array(bytes - name.length).fill(0xfe) };
+      };
+      const cursor = `row:${'61'.repeat(500)}`;
+      await target.apply([fill('a', limits.bytes)], checkpointAt(1n, { cursor }));
+      const [value] = await target.read([utf8('a')]);
+      assert.equal(value?.length, limits.bytes - 1);
+      if (limits.operations < 3 || limits.bytes < 10) return;
+      const part = Math.floor(limits.bytes / 3);
+      const operations = [fill('a', part), fill('b', part), fill('c', limits.bytes - 2 * part)];
+      await target.apply(operations, checkpointAt(2n, { cursor }));
+      const values = await target.read([utf8('a'), utf8('b'), utf8('c')]);
+      assert.deepEqual(
+        values.map((each) => each?.length),
+        [part - 1, part - 1, limits.bytes - 2 * part - 1],
+      );
+      await assertCheckpoint(target, checkpointAt(2n, { cursor }));
+    },
+  ],
+];
+
+/** Limits above these the suite does not go to. */
+const MANY = 5_000;
+const MANY_BYTES = 64 << 20;
+
+function sumBytes(operations: readonly RestoreOperation[]): number {
+  return operations.reduce((sum, operation) => sum + operationBytes(operation), 0);
+}
 
 export const targetAtomicityCase: TargetCase = [
   'an apply that fails in the middle has done nothing, its checkpoint neither, and the next one is none the worse for it',

@@ -1,8 +1,15 @@
 // What every RestoreTarget must do, sentence by sentence of the port.
 
 import type { ConformanceCase } from './conformance.js';
-import { targetApplyCases, targetAtomicityCase, targetReopenCases, targetShardCases } from './target-cases.js';
+import {
+  targetApplyCases,
+  targetAtomicityCase,
+  targetLimitCases,
+  targetReopenCases,
+  targetShardCases,
+} from './target-cases.js';
 import type { TargetCase } from './target-tools.js';
+import { keepingLimits } from './target-tools.js';
 import type { RestoreTargetUnderTest } from './target-under-test.js';
 
 export type * from './target-under-test.js';
@@ -16,13 +23,17 @@ export interface RestoreTargetSuiteOptions {
   readonly failures?: boolean;
 }
 
-/** `open` is called once per case and gives an empty target. The suite writes keys from 0x01 to 0xF0. That an `apply` is whole after a power cut is left to the target's own tests. */
+/**
+ * `open` is called once per case and gives an empty target. The suite writes keys from 0x01 to 0xF0. A target with `limits` is given no more at
+ * once; its cases about them look at up to 5,000 operations and 64 MiB. That an `apply` is whole after a power cut is left to the target's own tests.
+ */
 export function restoreTargetSuite(
   open: () => RestoreTargetUnderTest | Promise<RestoreTargetUnderTest>,
   options: RestoreTargetSuiteOptions = {},
 ): ConformanceCase[] {
   const cases: TargetCase[] = [
     ...targetApplyCases,
+    ...targetLimitCases,
     ...((options.failures ?? true) ? [targetAtomicityCase] : []),
     ...((options.shards ?? true) ? targetShardCases : []),
     ...((options.reopen ?? true) ? targetReopenCases(options.shards ?? true) : []),
@@ -32,7 +43,7 @@ export function restoreTargetSuite(
     run: async () => {
       const under = await open();
       try {
-        await check(under.target, under);
+        await check(keepingLimits(under.target), under);
       } finally {
         await under.cleanup?.();
       }

@@ -2,6 +2,7 @@
 
 import assert from 'node:assert/strict';
 import { utf8 } from '../core/bytes.js';
+import { batchesWithin } from '../ports/apply-limits.js';
 import type { RestoreCheckpoint, RestoreOperation, RestoreShard, RestoreTarget } from '../ports/restore-target.js';
 import type { RestoreTargetUnderTest } from './target-under-test.js';
 
@@ -61,5 +62,25 @@ export function shardOf(target: RestoreTarget, name: string): RestoreShard {
 
 export async function reopened({ reopen }: RestoreTargetUnderTest): Promise<RestoreTarget> {
   assert.ok(reopen !== undefined, 'reopen is given, or `reopen: false`');
-  return reopen();
+  return keepingLimits(await reopen());
+}
+
+/** The target with applies of any size: what is beyond its limits comes in several, as a restore cuts it. */
+export function keepingLimits(target: RestoreTarget): RestoreTarget {
+  const { limits } = target;
+  if (limits === undefined) return target;
+  const cut = (view: RestoreShard): RestoreShard => ({
+    read: (keys) => view.read(keys),
+    checkpoint: () => view.checkpoint(),
+    apply: async (operations, checkpoint) => {
+      if (operations.length === 0) await view.apply(operations, checkpoint);
+      for (const batch of batchesWithin(operations, limits)) await view.apply(batch, checkpoint);
+    },
+  });
+  return {
+    ...cut(target),
+    limits,
+    isEmpty: (range) => target.isEmpty(range),
+    ...(target.shard === undefined ? {} : { shard: (name: string) => cut(shardOf(target, name)) }),
+  };
 }

@@ -4,7 +4,7 @@ import { describe, expect, it } from 'vitest';
 import { fromHex, toHex, utf8 } from '../../src/core/bytes.js';
 import type { Mutation } from '../../src/core/mutation.js';
 import { MutationType } from '../../src/core/mutation.js';
-import { batchesWithin } from '../../src/restore/apply-limits.js';
+import { batchesWithin } from '../../src/ports/apply-limits.js';
 import type { RestoreCheckpoint, RestoreLimits, RestoreOperation } from '../../src/ports/restore-target.js';
 import { restore } from '../../src/restore/restore.js';
 import { MemoryRestoreTarget } from '../../src/testing/memory-restore-target.js';

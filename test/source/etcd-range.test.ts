@@ -1,8 +1,7 @@
 // The RangeSource of etcd on a real server.
 
 import type { Etcd3 } from 'etcd3';
-import { afterAll, beforeAll, describe, expect, it } from 'vitest';
-import { utf8 } from '../../src/core/bytes.js';
+import { afterAll, beforeAll, describe, it } from 'vitest';
 import { prefixRange } from '../../src/source/etcd/options.js';
 import { EtcdRangeSource } from '../../src/source/etcd/range-source.js';
 import type { RangeSourceUnderTest } from '../../src/testing/range-suite.js';

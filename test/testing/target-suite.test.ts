@@ -2,15 +2,26 @@
 
 import { describe, expect, it } from 'vitest';
 import { compareBytes } from '../../src/core/bytes.js';
-import type { RestoreOperation, RestoreShard, RestoreTarget } from '../../src/ports/restore-target.js';
+import { operationBytes } from '../../src/ports/apply-limits.js';
+import type {
+  RestoreCheckpoint,
+  RestoreLimits,
+  RestoreOperation,
+  RestoreShard,
+  RestoreTarget,
+} from '../../src/ports/restore-target.js';
 import { MemoryRestoreTarget } from '../../src/testing/memory-restore-target.js';
 import { restoreTargetSuite } from '../../src/testing/target-suite.js';
 import { targetOf } from '../hostile/helpers.js';
 
 /** What a process that opens the target again finds is the same object. `failNextApply` is thrown before anything is done. */
-function openMemory(change: (target: MemoryRestoreTarget) => Partial<RestoreTarget> = () => ({})) {
+function openMemory(
+  change: (target: MemoryRestoreTarget) => Partial<RestoreTarget> = () => ({}),
+  limits?: RestoreLimits,
+) {
   let failing = false;
   const memory = new MemoryRestoreTarget({
+    limits,
     beforeApply: () => {
       const fails = failing;
       failing = false;
@@ -24,6 +35,16 @@ function openMemory(change: (target: MemoryRestoreTarget) => Partial<RestoreTarg
 
 describe('MemoryRestoreTarget', () => {
   for (const { name, run } of restoreTargetSuite(() => openMemory())) it(name, run);
+
+  describe.each([
+    { operations: 1, bytes: 24 },
+    { operations: 2, bytes: 30 },
+    { operations: 5, bytes: 1 << 20 },
+    { operations: 4_000, bytes: 100_000 },
+  ])('with limits of $operations operations and $bytes bytes', (limits) => {
+    const open = () => openMemory((memory) => ({ limits: memory.limits }), limits);
+    for (const { name, run } of restoreTargetSuite(open)) it(name, run);
+  });
 });
 
 type Change = (target: MemoryRestoreTarget) => Partial<RestoreTarget>;
@@ -38,6 +59,20 @@ const withView =
       return { ...shard, ...change(shard) };
     },
   });
+
+/** It says that it takes so much, and refuses what is not as `takes` says. */
+const withLimits = (
+  limits: RestoreLimits,
+  takes: (operations: readonly RestoreOperation[], checkpoint: RestoreCheckpoint) => boolean,
+): Change => {
+  const change = withView((view) => ({
+    apply: async (operations, checkpoint) => {
+      if (!takes(operations, checkpoint)) throw new Error('too much');
+      await view.apply(operations, checkpoint);
+    },
+  }));
+  return (target) => ({ ...change(target), limits });
+};
 
 const withOperations = (change: (operations: readonly RestoreOperation[]) => readonly RestoreOperation[]): Change =>
   withView((view) => ({ apply: (operations, checkpoint) => view.apply(change(operations), checkpoint) }));
@@ -59,6 +94,9 @@ const ATOMIC =
 const BESIDE = 'each shard has a checkpoint of its own beside the target’s, and all write to the same rows';
 const SAME_NAME = 'the same name gives the same checkpoint';
 const AT_ONCE = 'shards work at once, each on keys of its own';
+const MOST_OPERATIONS = 'an apply of as many operations as its limits allow is taken, whatever they are';
+const MOST_BYTES =
+  'an apply of as many bytes as its limits allow is taken, in one operation or in several, also with a long cursor';
 const REOPENED = 'rows and checkpoints are there after the target was opened anew';
 
 /** Copies only when it is asked for what it has. */
@@ -254,6 +292,28 @@ const mistakes: [mistake: string, found: string[], change: Change][] = [
     'an isEmpty that is false once a checkpoint is there',
     [IS_EMPTY],
     (target) => ({ isEmpty: async (range) => (await target.checkpoint()) === undefined && target.isEmpty(range) }),
+  ],
+  [
+    'limits of operations that it does not keep to',
+    [MOST_OPERATIONS],
+    withLimits({ operations: 20, bytes: 10_000 }, (operations) => operations.length < 20),
+  ],
+  [
+    'limits that leave no room for a clear that is cut around every key in it',
+    [MOST_OPERATIONS],
+    withLimits(
+      { operations: 20, bytes: 10_000 },
+      ([first, ...rest]) => first?.type !== 'clear' || first.end.length > first.begin.length || rest.length < 10,
+    ),
+  ],
+  [
+    'limits of bytes that leave no room for the checkpoint',
+    [MOST_BYTES],
+    withLimits(
+      { operations: 20, bytes: 10_000 },
+      (operations, { cursor = '' }) =>
+        operations.reduce((sum, operation) => sum + operationBytes(operation), cursor.length) <= 10_000,
+    ),
   ],
   ['a target that keeps what it is given', [COPIED], keepsMemory],
   ['an apply that does half of it and fails', [ATOMIC], halfApplied],

@@ -39,7 +39,8 @@ export function prefixRange(prefix: Uint8Array | string): KeyRange {
   let length = begin.length;
   while (length > 0 && begin[length - 1] === 0xff) length--;
   if (length === 0) throw new BackupError('INVALID_OPTION', 'a prefix must hold a byte other than 0xFF');
-  const end = begin.slice(0, length);
+  // A copy, also of a Buffer, whose own `slice` is none.
+  const end = new Uint8Array(begin.subarray(0, length));
   end[length - 1] = (end[length - 1] as number) + 1;
   return { begin, end };
 }

@@ -48,10 +48,10 @@ export class EtcdPages {
   async *read(request: PagesRequest): AsyncGenerator<readonly IKeyValue[], void, undefined> {
     const { end } = request.range;
     let { begin } = request.range;
+    request.signal.throwIfAborted();
     if (isOnlyEmptyKey(end)) return;
     let rows = FIRST_ROWS;
     for (;;) {
-      request.signal.throwIfAborted();
       const page = await this.#page(request, begin, rows);
       if (page === undefined) {
         rows = Math.max(1, rows >>> 2);
@@ -64,6 +64,7 @@ export class EtcdPages {
       begin = keyAfter(last.key);
       rows = nextRows(rows, kvs);
       yield kvs;
+      request.signal.throwIfAborted();
       if (!more) return;
     }
   }

@@ -1,9 +1,14 @@
-// What a target takes at once: batches of clears within it, and the last look at a batch before it is applied.
+// What a restore target takes at once: what counts towards it, and operations cut to it.
 
 import { printableBytes } from '../core/bytes.js';
 import { BackupError } from '../core/errors.js';
-import { operationBytes } from '../ports/operation-bytes.js';
-import type { RestoreLimits, RestoreOperation } from '../ports/restore-target.js';
+import type { RestoreLimits, RestoreOperation } from './restore-target.js';
+
+/** What an operation counts towards `RestoreLimits.bytes`. */
+export function operationBytes(operation: RestoreOperation): number {
+  if (operation.type === 'set') return operation.key.length + operation.value.length;
+  return operation.begin.length + operation.end.length;
+}
 
 export const NO_LIMITS: RestoreLimits = { operations: Infinity, bytes: Infinity };
 
