@@ -60,6 +60,8 @@ export interface FleetProcess {
   readonly retries: string[];
   freeze(): void;
   thaw(): void;
+  /** Calls go on, timers do not: as in a process whose clock has stood still with it (a suspended machine), and which does not know yet that it was frozen. */
+  thawCalls(): void;
   /** Waits until it is not frozen. */
   pass(): Promise<void>;
   /** Store calls fail from now on (true), or work again. */
@@ -77,6 +79,7 @@ export class FleetWorld extends World {
 
   host(name: string, options: Partial<BackupFleetOptions> = {}, rules: Partial<FleetRules> = {}): FleetProcess {
     const still = new Standstill();
+    const timers = new Standstill();
     let isCutOff = false;
     let offset = 0;
     const call = <T>(work: () => Promise<T>) => still.around(() => (isCutOff ? Promise.reject(unavailable()) : work()));
@@ -85,7 +88,7 @@ export class FleetWorld extends World {
       wallTime: () => this.clock.wallTime(),
       sleep: async (ms, signal) => {
         await this.clock.sleep(ms, signal);
-        await still.pass();
+        await timers.pass();
       },
       yieldToHost: () => still.pass(),
     };
@@ -153,10 +156,17 @@ export class FleetWorld extends World {
         [...running]
           .flatMap(([worker, tag]) => (FINAL.includes(worker.state) ? [] : [`${tag} ${worker.state}`]))
           .sort(),
-      freeze: () => still.freeze(),
-      thaw: () => still.thaw(),
+      freeze: () => {
+        still.freeze();
+        timers.freeze();
+      },
+      thaw: () => {
+        still.thaw();
+        timers.thaw();
+      },
+      thawCalls: () => still.thaw(),
       pass: () => still.pass(),
-      kill: () => still.freeze(),
+      kill: () => process.freeze(),
       cutOff: (is) => (isCutOff = is),
       jump: (ms) => (offset += ms),
       abort,

@@ -3,6 +3,7 @@
 import { afterEach, beforeEach, describe, expect, it } from 'vitest';
 import type { Clock } from '../../src/core/clock.js';
 import { BackupError } from '../../src/core/errors.js';
+import { fleetStatus } from '../../src/job/fleet-status.js';
 import type { ProgressStore } from '../../src/ports/progress-store.js';
 import { describeBackup } from '../../src/restore/describe.js';
 import { BackupFleet } from '../../src/worker/fleet.js';
@@ -341,6 +342,10 @@ describe('a fleet', () => {
       expectShared(epochTags(1, 8), b);
       const owners = epochTags(1, 8).map((_, tag) => owner(tag));
       const gate = store.hold('acquireLease');
+      a.thawCalls();
+      await world.clock.advance(5_000);
+      expect(epochTags(1, 8).map((_, tag) => owner(tag))).toEqual(owners);
+      expect(a.events).toContain('workerEnded 1.0 displaced');
       a.thaw();
       await world.clock.advance(5_000);
       expect(epochTags(1, 8).map((_, tag) => owner(tag))).toEqual(owners);
@@ -351,28 +356,33 @@ describe('a fleet', () => {
       expectShared(epochTags(1, 8), a, b);
     });
 
-    it('frozen past its lease and thawed, it records nothing, also while nobody has taken its tags', async () => {
-      const store = new GatedStore(world.store);
-      const a = world.host('a', { progressStore: store });
-      await world.clock.advance(2_000);
-      await world.submit('job', { logOnly: true });
-      world.commitTo(80n);
-      store.on('transact', freezes(a), { match: writesTo('progress/1/5') });
-      await world.clock.advance(30_000);
-      expect(leaseId('a')).toBeUndefined();
-      const before = saved(5);
-      const commits = store.committed.length;
-      const gate = store.hold('acquireLease');
-      a.thaw();
-      await world.clock.advance(5_000);
-      expect(gate.isReached).toBe(true);
-      expect(saved(5)).toBe(before);
-      for (const kind of ['progress/', 'noop/', 'registered/', 'owner/', 'job/'])
-        expect(store.committed.slice(commits).filter(writesTo(kind)), kind).toEqual([]);
-      gate.open();
-      await world.clock.advance(20_000);
-      await expectWhole('job', 80n);
-    });
+    it.each(['thaw', 'thawCalls'] as const)(
+      'frozen past its lease and thawed, it records nothing, also while nobody has taken its tags (%s)',
+      async (thaw) => {
+        const store = new GatedStore(world.store);
+        const a = world.host('a', { progressStore: store });
+        await world.clock.advance(2_000);
+        await world.submit('job', { logOnly: true });
+        world.commitTo(80n);
+        store.on('transact', freezes(a), { match: writesTo('progress/1/5') });
+        await world.clock.advance(30_000);
+        expect(leaseId('a')).toBeUndefined();
+        const before = saved(5);
+        const commits = store.committed.length;
+        const gate = store.hold('acquireLease');
+        a[thaw]();
+        await world.clock.advance(5_000);
+        a.thaw();
+        await world.clock.advance(5_000);
+        expect(gate.isReached).toBe(true);
+        expect(saved(5)).toBe(before);
+        for (const kind of ['progress/', 'noop/', 'registered/', 'owner/', 'job/'])
+          expect(store.committed.slice(commits).filter(writesTo(kind)), kind).toEqual([]);
+        gate.open();
+        await world.clock.advance(20_000);
+        await expectWhole('job', 80n);
+      },
+    );
 
     it('a pop that was in flight when the host froze discards nothing that is not stored', async () => {
       const a = world.host('a');
@@ -691,6 +701,29 @@ describe('a fleet', () => {
     await clock.advance(30_000);
     expectShared(epochTags(3, 11), b, c);
     await expectWhole('job', 100n);
+  });
+
+  it('shows who runs what', async () => {
+    const { clock, store } = world;
+    expect(await fleetStatus(store)).toEqual({ epoch: undefined, hosts: [], orphaned: [] });
+    const a = world.host('a', { leaseTime: 4_000 });
+    world.host('b');
+    await clock.advance(1_000);
+    const before = await fleetStatus(store);
+    expect(before.epoch).toBe(1);
+    expect(before.hosts.map(({ host, tags }) => [host, tags.length])).toEqual([
+      ['a', 4],
+      ['b', 4],
+    ]);
+    expect(before.orphaned).toEqual([]);
+    const tags = before.hosts[0]?.tags ?? [];
+    a.kill();
+    world.hosts[1]?.kill();
+    await clock.advance(5_000);
+    expect(await fleetStatus(store)).toMatchObject({
+      hosts: [{ host: 'b' }],
+      orphaned: tags.map((at) => ({ ...at, host: 'a' })),
+    });
   });
 
   it('needs an epoch for a log without a log system, and refuses what is wrong at the door', () => {
