@@ -28,6 +28,7 @@ export { recruit, type RecruitOptions, type WorkerListener } from './worker/recr
 export { BackupFleet } from './worker/fleet.js';
 export type { BackupFleetOptions, FleetEvents, GiveBackReason } from './worker/fleet-options.js';
 export type { FleetMember } from './job/fleet-records.js';
+export { fleetStatus, type FleetStatus } from './job/fleet-status.js';
 export { runSnapshots } from './worker/snapshot-runner.js';
 export type { RunSnapshotsOptions, ScheduledSnapshotKnobs, SnapshotEvent } from './worker/snapshot-options.js';
 
