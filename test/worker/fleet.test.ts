@@ -249,6 +249,20 @@ describe('a fleet', () => {
       expect(moves(a).filter((event) => event.startsWith('workerStarted'))).toHaveLength(4);
     });
 
+    it('a take that is frozen past the lease takes nothing, although nobody else has the tags', async () => {
+      const store = new GatedStore(world.store);
+      const a = world.host('a', { progressStore: store });
+      store.on('transact', freezes(a), { match: writesTo('fleet/assigned/') });
+      await world.clock.advance(LEASE_TIME + 1_000);
+      expect(leaseId('a')).toBeUndefined();
+      a.thawCalls();
+      await world.clock.advance(1_000);
+      expect(store.writesOf('fleet/assigned/')).toEqual([]);
+      a.thaw();
+      await world.clock.advance(2_000);
+      expectShared(epochTags(1, 8), a);
+    });
+
     it('the answer of a take is lost: what is assigned to it runs', async () => {
       const store = new GatedStore(world.store);
       store.fail('transact', unavailable(), { at: 'after', match: writesTo('fleet/assigned/') });
@@ -383,6 +397,31 @@ describe('a fleet', () => {
         await expectWhole('job', 80n);
       },
     );
+
+    it('what was in flight when a tag was given back is not recorded, also while its next host has not claimed it', async () => {
+      const [storeA, storeB] = [new GatedStore(world.store), new GatedStore(world.store)];
+      const a = world.host('a', { progressStore: storeA });
+      await world.clock.advance(2_000);
+      await world.submit('job', { logOnly: true });
+      world.commitTo(80n);
+      const gates = epochTags(1, 8).map((_, tag) => storeA.hold('transact', { match: writesTo(`progress/1/${tag}`) }));
+      await world.clock.advance(10_000);
+      expect(gates.every(({ isReached }) => isReached)).toBe(true);
+      storeB.on('transact', () => new Promise(() => undefined), { match: writesTo('owner/'), count: 100 });
+      const b = world.host('b', { progressStore: storeB });
+      await world.clock.advance(2_000);
+      expect(world.loads()).toEqual({ a: 4, b: 4 });
+      for (const gate of gates) gate.open();
+      await world.clock.advance(100);
+      for (const entry of world.assigned()) {
+        const [tag, host] = [Number(entry.slice(2, 3)), entry.slice(4)];
+        expect(saved(tag) !== undefined, entry).toBe(host === 'a');
+      }
+      b.abort();
+      await world.clock.advance(20_000);
+      expectShared(epochTags(1, 8), a);
+      await expectWhole('job', 80n);
+    });
 
     it('a pop that was in flight when the host froze discards nothing that is not stored', async () => {
       const a = world.host('a');
