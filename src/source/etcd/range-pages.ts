@@ -19,6 +19,11 @@ import { isOnlyEmptyKey } from './range-parts.js';
 const PAGE_BYTES = 512 << 10;
 /** Rows of a page at most: even if all of them turn out to be as large as can be, the server has memory for them. */
 const MOST_ROWS = 1_000;
+/**
+ * Keys of a page without values at most. Few pages, since etcd counts all keys behind each of them: measured with 200,000 keys in etcd 3.4.23, pages of 1,000 took it six times as long as the rows themselves. Not
+ * more, since it reads the values too before it leaves them out.
+ */
+const MOST_KEYS = 10_000;
 /** Nothing is known of the rows yet. */
 const FIRST_ROWS = 8;
 /** A page has at most so many times as many rows as the one before: rows that are suddenly larger are met early. */
@@ -62,7 +67,7 @@ export class EtcdPages {
       if (last === undefined) return;
       // The receiver may do with the page what it likes.
       begin = keyAfter(last.key);
-      rows = nextRows(rows, kvs);
+      rows = Math.min(nextRows(rows, kvs), request.keysOnly ? MOST_KEYS : MOST_ROWS);
       yield kvs;
       request.signal.throwIfAborted();
       if (!more) return;
@@ -116,7 +121,7 @@ function nextRows(rows: number, kvs: readonly IKeyValue[]): number {
   let bytes = 0;
   for (const { key, value } of kvs) bytes += key.length + value.length + ROW_OVERHEAD;
   const fitting = Math.floor((PAGE_BYTES * kvs.length) / bytes);
-  return Math.max(1, Math.min(fitting, rows * GROWTH, MOST_ROWS));
+  return Math.max(1, Math.min(fitting, rows * GROWTH));
 }
 
 function compacted(revision: Version, cause: unknown): BackupError {

@@ -20,7 +20,9 @@ import { asBuffer, rangeOf } from '../../etcd/keys.js';
 import { prefixRange } from './options.js';
 import { SMALL_ANSWERS } from './range-call.js';
 import { isOnlyEmptyKey, withoutRanges } from './range-parts.js';
+import type { EtcdBatch } from './target-batch.js';
 import { etcdBatch, mostEtcdOperations } from './target-batch.js';
+import { partsOf } from './target-clear.js';
 import { CheckpointKey, TargetTransactions, bytesFor } from './target-transaction.js';
 
 export interface EtcdRestoreTargetOptions {
@@ -48,6 +50,8 @@ const MAX_PREFIX = 1_000;
 /** etcd's defaults (etcd: embed/config.go, DefaultMaxTxnOps and DefaultMaxRequestBytes). */
 const MAX_TXN_OPS = 128;
 const MAX_REQUEST_BYTES = 1.5 * 1024 * 1024;
+/** Keys that a step of the phase `clearing` deletes. */
+const CLEARED_AT_ONCE = 10_000;
 /** Reads of one transaction, as far as it may have so many. */
 const READS = 128;
 
@@ -56,6 +60,9 @@ const READS = 128;
  *
  * Limits: an apply is one transaction, so it has at most about half of `maxTxnOps` operations (a clear is cut around every key that is set after it), and fits into `maxRequestBytes` with its checkpoint. A value
  * that etcd took by itself may be too large with that around it: then both `--max-request-bytes` and `maxRequestBytes` must be raised.
+ *
+ * An apply of the phase `clearing` alone is not one step if it has to delete more than 10,000 keys of a range: each such step stores the same checkpoint, which says that the target is being cleared, and that
+ * is what a restore does again when it finds it. A clear in the log is one step however many keys there are.
  *
  * Errors: DISPLACED when another restore has written to the target; OPERATION_TOO_LARGE (by the restore) and ETCD_LIMIT for what is above the limits; INVALID_OPTION for ranges or rows that are the
  * target's own or excluded; STORE_CORRUPT for a checkpoint that is none; ETCD_DENIED, ETCD_NO_SPACE, ETCD_UNAVAILABLE. After any of them the same `restore` call goes on.
@@ -155,6 +162,25 @@ export class EtcdRestoreTarget implements RestoreTarget {
   ): Promise<void> {
     for (const operation of operations) this.#checkWritable(operation);
     const batch = etcdBatch(operations, this.#holes);
+    const ranges = checkpoint.phase === 'clearing' ? await this.#clearInSteps(own, batch, checkpoint) : batch.ranges;
+    await this.#commit(own, { ...batch, ranges }, checkpoint);
+  }
+
+  /** Leaves the last part of each range. From the first step on the checkpoint says that the target is being cleared: whoever finds it so clears it again. */
+  async #clearInSteps(own: CheckpointKey, batch: EtcdBatch, checkpoint: RestoreCheckpoint): Promise<KeyRange[]> {
+    const rest: KeyRange[] = [];
+    for (const range of batch.ranges) {
+      let last: KeyRange | undefined;
+      for await (const part of partsOf(this.#client, range, CLEARED_AT_ONCE)) {
+        if (last !== undefined) await this.#commit(own, { puts: [], deletes: [], ranges: [last] }, checkpoint);
+        last = part;
+      }
+      if (last !== undefined) rest.push(last);
+    }
+    return rest;
+  }
+
+  async #commit(own: CheckpointKey, batch: EtcdBatch, checkpoint: RestoreCheckpoint): Promise<void> {
     const apply = `${this.#writer}:${++this.#applies}`;
     await this.#transactions.apply({ own, main: this.#main, batch, stored: { checkpoint, apply } });
   }
