@@ -175,6 +175,14 @@ function listedAs(key: string): string {
   return encodeURIComponent(key).replaceAll('%2F', '/').replaceAll('%20', '+');
 }
 
+/** What is repeated of the request is encoded too. */
+function encoded(xml: string, query: S3rver.Context['query']): string {
+  const repeat = (text: string, tag: string, value = '') =>
+    text.replace(new RegExp(`<${tag}>[^<]*</${tag}>`), () => `<${tag}>${listedAs(value)}</${tag}>`);
+  const named = xml.replace('<Name>', '<EncodingType>url</EncodingType><Name>');
+  return repeat(repeat(named, 'Prefix', query['prefix']), 'StartAfter', query['start-after']);
+}
+
 async function allKeys(bucket: string): Promise<string[]> {
   const root = store.getBucketPath(bucket);
   const entries = await readdir(root, { recursive: true });
@@ -245,8 +253,7 @@ server.middleware.unshift(async (context, next) => {
     if (await uploadRequests(context)) return;
     await encodings.run(context.query['encoding-type'], async () => {
       await next();
-      if (isEncoded() && typeof context.body === 'string')
-        context.body = context.body.replace('<Name>', '<EncodingType>url</EncodingType><Name>');
+      if (isEncoded() && typeof context.body === 'string') context.body = encoded(context.body, context.query);
     });
   });
 });

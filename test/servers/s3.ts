@@ -50,7 +50,8 @@ export async function startS3({ conditionalWrites = true }: S3ServerOptions = {}
     throw new Error('the S3 server has not started');
   }
   const url = `http://127.0.0.1:${port}`;
-  return { url, port, client: () => s3Client(url), stop };
+  // A connection that was idle may be closed just as it is used again.
+  return { url, port, client: () => s3Client(url, 3), stop };
 }
 
 /** A client of a server at `url`, be it a proxy. */
