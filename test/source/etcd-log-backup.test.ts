@@ -36,7 +36,7 @@ describe.skipIf(missing !== undefined)(`a backup of etcd${missing === undefined 
   for (const tags of [1, 4]) {
     it(`restores every revision that was tried exactly, with ${tags} tags`, async () => {
       const store = new MemoryProgressStore();
-      const container = new MemoryContainer(`memory:etcd-${tags}`);
+      const container = new MemoryContainer({ url: `memory:etcd-${tags}` });
       // The log alone is to be enough: what is there before it begins is no part of it.
       await client.delete().all();
       const epoch = await etcdEpoch({ client, store, tags });

@@ -3,6 +3,7 @@
 import { EventEmitter } from 'node:events';
 import type { Etcd3 } from 'etcd3';
 import type { EtcdEpoch } from '../../src/source/etcd/epoch.js';
+import type { EtcdLogOptions } from '../../src/source/etcd/log-source.js';
 import { EtcdLogSource } from '../../src/source/etcd/log-source.js';
 
 export interface FakeEvent {
@@ -109,7 +110,13 @@ export class FakeEtcd {
       lease: () => undefined,
       if: () => undefined,
       watchClient: { watch: () => Promise.resolve(new FakeWatch(this)) },
-      kv: { range: (request: { revision?: string }) => this.#range(Number(request.revision ?? 0)) },
+      kv: {
+        range: (request: { revision?: string }) => this.#range(Number(request.revision ?? 0)),
+        compact: ({ revision }: { revision: string }) => {
+          this.compacted = Number(revision);
+          return Promise.resolve();
+        },
+      },
     };
     // The parts that the log uses.
     this.client = plain as object as Etcd3;
@@ -129,7 +136,7 @@ export class FakeEtcd {
   }
 
   /** A log of one tag whose first version is `begin`. */
-  open(begin: number, options: { readonly bufferBytes?: number } = {}): EtcdLogSource {
+  open(begin: number, options: Partial<EtcdLogOptions> = {}): EtcdLogSource {
     const epoch: EtcdEpoch = { epoch: 1, begin: BigInt(begin), end: undefined, totalTags: 1, clusterId: '7' };
     return new EtcdLogSource({ client: this.client, epoch, ...options });
   }

@@ -3,7 +3,9 @@
 import { describe, expect, it } from 'vitest';
 import { logRouterTag } from '../../src/core/version.js';
 import type { PeekReply } from '../../src/ports/log-source.js';
+import { MemoryProgressStore } from '../../src/progress/memory-progress-store.js';
 import type { EtcdLogSource } from '../../src/source/etcd/log-source.js';
+import { ManualClock } from '../../src/testing/manual-clock.js';
 import type { FakeEvent } from './etcd-log-fake.js';
 import { FakeEtcd } from './etcd-log-fake.js';
 
@@ -137,6 +139,90 @@ describe('a log of etcd that is not as it should be', () => {
     const again = await etcd.watch();
     again.cancelWith({ compacted: 102 });
     expect((await reply).popped).toBe(102n);
+  });
+
+  it('goes on proving after it was held up until it has caught up with the cluster', async () => {
+    const etcd = new FakeEtcd();
+    const source = etcd.open(100, { bufferBytes: 1000 });
+    const first = peek(source, 100);
+    const watch = await etcd.watch();
+    watch.answer([put(99), put(100)]);
+    await first;
+    watch.answer([put(101, 'k', 'x'.repeat(2000))]);
+    await peek(source, 101);
+    for (const revision of [102, 103]) {
+      const reply = peek(source, revision);
+      const before = etcd.reads.length;
+      watch.answer([put(revision)]);
+      await reply;
+      expect(etcd.reads.slice(before)).toEqual([revision - 1]);
+    }
+    const reply = peek(source, 104);
+    const before = etcd.reads.length;
+    watch.answer([put(104)]);
+    await reply;
+    expect(etcd.reads.length).toBe(before);
+  });
+
+  it('begins a watch again that is silent although the cluster has moved on', async () => {
+    const clock = new ManualClock();
+    const etcd = new FakeEtcd();
+    const source = etcd.open(100, { clock });
+    const first = peek(source, 100);
+    const watch = await etcd.watch();
+    watch.answer([put(99), put(100)]);
+    await first;
+    const reply = settled(peek(source, 101));
+    await clock.advance(20_000);
+    // Silent, and rightly so.
+    expect(watch.isClosed).toBe(false);
+    etcd.revision = 101;
+    await clock.advance(10_000);
+    expect((await reply).error).toMatchObject({ code: 'ETCD_UNAVAILABLE', retryable: true, version: 101n });
+    expect(watch.isClosed).toBe(true);
+  });
+
+  it('ends a watch that is held up for long, and begins it again when there is room', async () => {
+    const clock = new ManualClock();
+    const etcd = new FakeEtcd();
+    const source = etcd.open(100, { clock, bufferBytes: 1000 });
+    const first = peek(source, 100);
+    const watch = await etcd.watch();
+    watch.answer([put(99), put(100)]);
+    await first;
+    watch.answer([put(101, 'k', 'x'.repeat(2000))]);
+    await clock.advance(9_000);
+    expect([watch.isPaused, watch.isClosed]).toEqual([true, false]);
+    await clock.advance(1_000);
+    expect(watch.isClosed).toBe(true);
+    expect(shown(await peek(source, 101)).versions).toEqual(['101.1']);
+    const reply = peek(source, 102);
+    const again = await etcd.watch();
+    expect(again.startRevision).toBe(101);
+    again.answer([put(101, 'k', 'x'.repeat(2000)), put(102)]);
+    await clock.advance(100);
+    expect(shown(await reply).versions).toEqual(['102.1']);
+  });
+
+  it('compacts nothing younger than the retention, whatever is popped', async () => {
+    const clock = new ManualClock();
+    const etcd = new FakeEtcd();
+    const compact = { retention: 600_000, interval: 60_000 };
+    const source = etcd.open(100, { clock, store: new MemoryProgressStore({ clock }), compact });
+    const pop = (upTo: bigint) => source.pop({ epoch: 1, tag: logRouterTag(0), upTo });
+    await source.committedVersion(new AbortController().signal);
+    await pop(100n);
+    etcd.revision = 500;
+    await source.committedVersion(new AbortController().signal);
+    for (let minute = 1; minute <= 9; minute++) {
+      await clock.advance(60_000);
+      await pop(500n);
+    }
+    expect(etcd.compacted).toBe(-1);
+    await clock.advance(60_000);
+    await pop(500n);
+    // What the cluster had come to ten minutes ago.
+    expect(etcd.compacted).toBe(100);
   });
 
   it('reports a broken stream as retryable, and goes on at the next version', async () => {

@@ -11,8 +11,13 @@ import type { EtcdLogOptions } from '../../src/source/etcd/log-source.js';
 import { EtcdLogSource } from '../../src/source/etcd/log-source.js';
 import { ETCD_GRPC_OPTIONS } from '../../src/source/etcd/options.js';
 
+/** Calls that a killed server leaves without an answer end by themselves. */
 export function connect(hosts: readonly string[]): Etcd3 {
-  return new Etcd3({ hosts: [...hosts], grpcOptions: ETCD_GRPC_OPTIONS });
+  return new Etcd3({
+    hosts: [...hosts],
+    grpcOptions: ETCD_GRPC_OPTIONS,
+    defaultCallOptions: ({ isStream }) => (isStream ? {} : { deadline: Date.now() + 20_000 }),
+  });
 }
 
 export interface OpenLog {

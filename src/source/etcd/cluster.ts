@@ -2,13 +2,15 @@
 
 import type { Etcd3, IResponseHeader } from 'etcd3';
 import type { Clock } from '../../core/clock.js';
-import { abortable } from '../../core/abort.js';
+import { AbortScope, abortable } from '../../core/abort.js';
 import { BackupError } from '../../core/errors.js';
 import type { Version } from '../../core/version.js';
 import { asEtcdCall, etcdFault } from '../../etcd/errors.js';
 import { revisionNumber } from '../../etcd/keys.js';
 
 const ZERO_KEY = Buffer.from([0]);
+/** ms: a call on a connection that has died in silence never answers, nor does one that the client has lost. */
+const LONGEST_CALL = 10_000;
 /** ms between the two looks after which a cluster that has not come as far as it had is called one that went back. */
 const SECOND_LOOK_DELAY = 1_000;
 
@@ -84,9 +86,36 @@ export class EtcdCluster {
       keys_only: true,
       ...(revision === undefined ? {} : { revision: String(revision) }),
     };
-    const { header } = await asEtcdCall(what, () => abortable(this.#client.kv.range(request), signal));
+    const call = () =>
+      withinTime(this.#clock, what, signal, (within) => abortable(this.#client.kv.range(request), within));
+    const { header } = await asEtcdCall(what, call);
     this.observe(header);
     return revisionNumber(header.revision);
+  }
+}
+
+/** The call, or ETCD_UNAVAILABLE after ten seconds without an answer. */
+export async function withinTime<T>(
+  clock: Clock,
+  what: string,
+  signal: AbortSignal,
+  call: (signal: AbortSignal) => Promise<T>,
+): Promise<T> {
+  using scope = new AbortScope(signal);
+  const late = clock.sleep(LONGEST_CALL, scope.signal).then(
+    () =>
+      scope.end(
+        new BackupError('ETCD_UNAVAILABLE', `etcd: ${what}: no answer within ${LONGEST_CALL} ms: it is tried again`, {
+          retryable: true,
+        }),
+      ),
+    () => undefined,
+  );
+  try {
+    return await call(scope.signal);
+  } finally {
+    scope.end();
+    await late;
   }
 }
 

@@ -16,6 +16,7 @@ import { etcdError, etcdFault } from '../../etcd/errors.js';
 import { revisionNumber } from '../../etcd/keys.js';
 import { failIfCanceled } from '../../etcd/watch-stream.js';
 import type { EtcdCluster } from './cluster.js';
+import { withinTime } from './cluster.js';
 import type { LogVersionsOptions, ReadyBatch } from './log-versions.js';
 import { LogVersions, RevisionHole } from './log-versions.js';
 import { WatchCall } from './watch-call.js';
@@ -36,6 +37,8 @@ const LONGEST_PAUSE = 10_000;
 const SILENCE = 5_000;
 /** Answers that wait in etcd's memory for a watch, before it puts the watch aside and later reads on from storage (etcd: chanBufLen; 1,024 in 3.4). */
 const ETCD_ANSWER_QUEUE = 128;
+/** ms between two answers to peeks that bring little: a few records each would cost the worker more than they are. */
+const GATHER_TIME = 10;
 /** etcd's first revision is that of the empty store and has no events. */
 const FIRST_REVISION = 2;
 
@@ -45,6 +48,8 @@ export class LogStream {
   readonly #scope = new AbortScope();
   #watch: WatchCall | undefined;
   #failure: Error | undefined;
+  /** When a read was answered last, by the clock. */
+  #gaveAt = -Infinity;
   #compacted = 0;
   #busy = false;
   #wake: (() => void) | undefined;
@@ -95,8 +100,13 @@ export class LogStream {
     this.#busy = true;
     try {
       for (;;) {
+        this.#scope.signal.throwIfAborted();
+        await this.#gather(signal);
         const reply = this.#take();
-        if (reply !== undefined) return reply;
+        if (reply !== undefined) {
+          this.#gaveAt = this.#options.clock.now();
+          return reply;
+        }
         this.#throwFailure();
         if (this.#watch === undefined) await this.#open(signal);
         else await this.#waitForMore(signal);
@@ -110,6 +120,12 @@ export class LogStream {
     this.#endWatch();
     this.#versions.dropAll();
     this.#scope.end(new BackupError('INVALID_STATE', 'the log stream was closed', { retryable: true }));
+  }
+
+  async #gather(signal: AbortSignal): Promise<void> {
+    const { clock } = this.#options;
+    const left = this.#gaveAt + GATHER_TIME - clock.now();
+    if (left > 0 && this.#versions.hasVersions && !this.#versions.hasFullBatch) await clock.sleep(left, signal);
   }
 
   #take(): LogStreamReply | undefined {
@@ -130,7 +146,7 @@ export class LogStream {
   }
 
   async #open(signal: AbortSignal): Promise<void> {
-    const { client, cluster } = this.#options;
+    const { client, clock, cluster } = this.#options;
     const { next } = this.#versions;
     // Before the watch, since it also logs in again where a token has ended, which a watch does not.
     await cluster.reach(BigInt(next - 1), signal);
@@ -139,12 +155,14 @@ export class LogStream {
     this.#answerVersions = 0;
     this.#answers = 0;
     let watch: WatchCall | undefined;
-    const opening = WatchCall.open(client, {
-      onResponse: (response) => this.#guard(() => this.#onResponse(response)),
-      onEnd: (error) => this.#fail(watchError(error)),
-    });
+    const handlers = {
+      onResponse: (response: IWatchResponse) => this.#guard(() => this.#onResponse(response)),
+      onEnd: (error: Error | undefined) => this.#fail(watchError(error)),
+    };
     try {
-      watch = await abortable(opening, signal, (late) => late.close());
+      watch = await withinTime(clock, 'opening a watch', signal, (within) =>
+        abortable(WatchCall.open(client, handlers), within, (late) => late.close()),
+      );
     } catch (error) {
       signal.throwIfAborted();
       throw watchError(error);
@@ -229,8 +247,8 @@ export class LogStream {
     const compacted = revisionNumber(response.compact_revision);
     if (compacted === 0) failIfCanceled(response);
     this.#endWatch();
-    // A member that was brought up by a snapshot may end a watch that is far ahead of it: that one is just opened again.
-    if (compacted >= this.#versions.next) this.#compacted = compacted;
+    // A member that was brought up by a snapshot may end a watch that is far ahead of it: that one is just opened again, since the position is above it.
+    this.#compacted = compacted;
     this.#notify();
   }
 

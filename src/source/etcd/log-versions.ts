@@ -115,6 +115,11 @@ export class LogVersions {
     return this.#next > this.#position;
   }
 
+  /** Whether there is as much as a peek wants, proven or not. */
+  get hasFullBatch(): boolean {
+    return this.#ready.length > 0;
+  }
+
   /** Everything below `end` may be given. */
   prove(end: number): void {
     this.#proven = end;
