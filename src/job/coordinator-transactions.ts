@@ -84,19 +84,36 @@ export async function setStopVersion(
   );
 }
 
-/** Overall progress: written only when it has moved. */
-export async function recordSavedVersion(
+/** How far the job is stored; undefined while that is not known. Writes nothing. */
+export async function readSavedVersion(
   tx: ProgressTransaction,
   facts: CoordinationFacts,
   uid: string,
+): Promise<Version | undefined> {
+  const job = await jobOfRun(tx, facts.run, uid);
+  return job === undefined || !facts.olderEpochsDone ? undefined : jobSavedVersion(tx, facts, job);
+}
+
+/**
+ * Overall progress, as `readSavedVersion` has found it in the same epoch: written only when it has moved. A transaction of its own: one that also read how far each tag is would conflict with every save, and with many tags or
+ * a slow store never pass. What was read stays true, since within an epoch saved versions only grow.
+ */
+export async function recordSavedVersion(
+  tx: ProgressTransaction,
+  run: WorkerRun,
+  uid: string,
+  savedVersion: Version,
 ): Promise<void> {
-  await checkOwner(tx, facts.run);
+  const job = await jobOfRun(tx, run, uid);
+  if (job !== undefined && job.savedVersion !== savedVersion) store.writeJob(tx, { ...job, savedVersion });
+}
+
+/** The job, if it is active and this run's epoch is still the newest. */
+async function jobOfRun(tx: ProgressTransaction, run: WorkerRun, uid: string): Promise<JobRecord | undefined> {
+  await checkOwner(tx, run);
   const job = await store.readJob(tx, uid);
-  if (job === undefined || !isActiveState(job.state) || !facts.olderEpochsDone) return;
-  if ((await store.readEpoch(tx))?.epoch !== facts.run.epoch) return;
-  const savedVersion = await jobSavedVersion(tx, facts, job);
-  if (savedVersion === undefined || savedVersion === job.savedVersion) return;
-  store.writeJob(tx, { ...job, savedVersion });
+  if (job === undefined || !isActiveState(job.state)) return undefined;
+  return (await store.readEpoch(tx))?.epoch === run.epoch ? job : undefined;
 }
 
 /**

@@ -2,7 +2,7 @@
 
 import { abortable } from '../core/abort.js';
 import type { JobStep } from '../job/coordinator-transactions.js';
-import { advanceJob, recordSavedVersion, setStopVersion } from '../job/coordinator-transactions.js';
+import { advanceJob, readSavedVersion, recordSavedVersion, setStopVersion } from '../job/coordinator-transactions.js';
 import { refreshJobs } from './job-monitor.js';
 import type { Run } from './run.js';
 import { triggerOrSleep, waitForAny } from './trigger.js';
@@ -85,7 +85,10 @@ async function chooseStopVersion(run: Run, uid: string, signal: AbortSignal): Pr
 
 async function reportSavedVersions(run: Run, signal: AbortSignal): Promise<void> {
   for (const uid of run.jobs.uids()) {
-    await run.transact(`record the progress of job ${uid}`, signal, (tx) => recordSavedVersion(tx, factsOf(run), uid));
+    const what = `record the progress of job ${uid}`;
+    const saved = await run.transact(what, signal, (tx) => readSavedVersion(tx, factsOf(run), uid));
+    if (saved === undefined) continue;
+    await run.transact(what, signal, (tx) => recordSavedVersion(tx, run.owner, uid, saved));
   }
 }
 

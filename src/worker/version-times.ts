@@ -21,6 +21,9 @@ import { Trigger } from './trigger.js';
 /** Times per job that wait for their version to be stored. Beyond it every other one goes: a job that is behind by hours has coarser times for them. */
 const MAX_PENDING = 64;
 
+/** ms: a try includes the opening of the job's container, which in an object store takes a dozen requests; with less none would ever come to its end. */
+const SHORTEST_LIMIT = 10_000;
+
 /** What of a job is stored. */
 export interface StoredPart {
   /** Inclusive: every tag has the job from here on. */
@@ -190,7 +193,7 @@ class VersionTimeWriter {
   /** A container that hangs is left to itself after a while: the other jobs' times wait behind this one. */
   async #write(job: JobInRun, pair: VersionTime, signal: AbortSignal): Promise<void> {
     const { clock, options } = this.#run;
-    const limit = Math.min(options.versionTimeInterval, options.jobStallTimeout);
+    const limit = Math.min(Math.max(options.versionTimeInterval, SHORTEST_LIMIT), options.jobStallTimeout);
     let underWay: Promise<void> | undefined;
     try {
       await withHelpers(
