@@ -16,12 +16,11 @@ import {
   type Version,
   type VersionedMessage,
 } from 'tidemark';
+import { Differences } from './differences.js';
 import { number } from './display.js';
 import { formatRows, Replay, type CommittedTransaction, type ModelRows } from './history.js';
 import { LevelRestoreTarget } from './restore-target.js';
 import { urlOf, type Stage } from './stage.js';
-
-const SHOWN_DIFFERENCES = 5;
 
 export interface RestoreCheck {
   readonly version: Version;
@@ -165,29 +164,6 @@ function describeRecord(record: VersionedMessage | undefined): string {
   if (record === undefined) return 'missing';
   const { version, subsequence, mutation } = record;
   return `${version} ${subsequence} ${mutation.type} ${hex(mutation.param1)} ${hex(mutation.param2)}`;
-}
-
-class Differences {
-  readonly #what: string;
-  readonly #shown: string[] = [];
-  #count = 0;
-
-  constructor(what: string) {
-    this.#what = what;
-  }
-
-  add(difference: string): void {
-    if (++this.#count <= SHOWN_DIFFERENCES) this.#shown.push(shorten(difference));
-  }
-
-  throwIfAny(): void {
-    if (this.#count === 0) return;
-    throw new Error(`${this.#what}: ${this.#count} differences\n  ${this.#shown.join('\n  ')}`);
-  }
-}
-
-function shorten(text: string): string {
-  return text.length <= 300 ? text : `${text.slice(0, 300)}…`;
 }
 
 function hex(bytes: Uint8Array): string {
