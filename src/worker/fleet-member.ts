@@ -44,6 +44,8 @@ export interface FleetHost {
   readonly changed: Trigger;
   /** Brings the plan up to date when something has happened, or it has grown old. */
   readonly plan: (signal: AbortSignal) => Promise<FleetPlan>;
+  /** F7 */
+  readonly tellBehind: (epoch: LogEpoch) => void;
   /** The next `plan` makes a new one. */
   readonly forgetPlan: () => void;
   readonly tell: <K extends keyof FleetEvents>(name: K, ...values: Parameters<FleetEvents[K]>) => void;
@@ -120,6 +122,7 @@ export class Member {
   #checkLease(view: FleetView): void {
     const own = view.leases.get(this.#member.host);
     if (own !== undefined && isSameMember(transactions.memberOf(this.#member.host, own), this.#member)) return;
+    if (!this.#host.rules.stopsWithoutLease) return;
     this.#host.rules.met('F1 lease found gone');
     throw transactions.leaseLost(this.#member);
   }
@@ -133,7 +136,7 @@ export class Member {
 
   /** F7 */
   #isBehind(view: FleetView, plan: FleetPlan): boolean {
-    const { policy, options, rules, tell } = this.#host;
+    const { policy, options, rules, tellBehind } = this.#host;
     if (view.epoch === undefined || view.epoch.epoch <= plan.epoch) {
       this.#behindSince = undefined;
       return false;
@@ -142,7 +145,7 @@ export class Member {
     this.#behindSince ??= now;
     if (now - this.#behindSince < options.leaseTime) return false;
     rules.met('F7 left: not told of the newest epoch');
-    tell('behind', view.epoch.epoch);
+    tellBehind(view.epoch.epoch);
     return true;
   }
 

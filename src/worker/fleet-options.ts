@@ -56,7 +56,7 @@ export interface FleetEvents {
   workerFailed: (error: unknown, planned: PlannedWorker, willRestart: boolean) => void;
   /** It could not renew its lease in time, or found it gone. Its workers have stopped; it joins anew. */
   leaseLost: (error: BackupError) => void;
-  /** The others have begun this epoch, and for a whole `leaseTime` the log system has not told this host of it: it leaves, until it is told. */
+  /** The others have begun this epoch, and for a whole `leaseTime` the log system has not told this host of it: it leaves, or does not join, until it is told. */
   behind: (epoch: LogEpoch) => void;
   /** Its workers have stopped and its lease is given back. */
   left: () => void;

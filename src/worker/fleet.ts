@@ -5,10 +5,12 @@ import { AbortScope, abortable } from '../core/abort.js';
 import { BackupError } from '../core/errors.js';
 import { lingerFor } from '../core/linger.js';
 import { Pace } from '../core/pace.js';
+import type { LogEpoch } from '../core/version.js';
 import type { FleetMember } from '../job/fleet-records.js';
 import { encodeMember } from '../job/fleet-records.js';
 import { tagName } from '../job/fleet-shares.js';
 import { fleetLeaseKey } from '../job/keys.js';
+import { readEpoch } from '../job/store-access.js';
 import { callSafely } from './events.js';
 import type { FleetHost, FleetPlan } from './fleet-member.js';
 import { Member } from './fleet-member.js';
@@ -43,6 +45,8 @@ export class BackupFleet extends EventEmitter<FleetEvents> {
   #plannedAt: number | undefined;
   #failure: { readonly error: unknown } | undefined;
   #hasStarted = false;
+  /** The epoch that `behind` has named since the last plan: once is enough. */
+  #toldBehind: LogEpoch | undefined;
   /** Of the run. */
   #scope: AbortScope | undefined;
 
@@ -116,14 +120,36 @@ export class BackupFleet extends EventEmitter<FleetEvents> {
     }
   }
 
-  /** F1: a host that does not know what has to run would keep a share from those who do. */
+  /** F1: a host that does not know what has to run would keep a share from those who do. F7: so would one that knows an older epoch only. */
   async #untilPlanned(signal: AbortSignal): Promise<void> {
+    const { planInterval, leaseTime } = this.#options;
+    const { clock } = this.#policy;
+    let behindSince: number | undefined;
     for (;;) {
       const seen = this.#changed.count;
       this.#forgetPlan();
-      if (this.#follower.epochs !== undefined && (await this.#replan(signal))) return;
-      await triggerOrSleep(this.#changed, seen, this.#policy.clock, this.#options.planInterval, signal);
+      if (this.#follower.epochs !== undefined) {
+        if (await this.#replan(signal)) break;
+        behindSince ??= clock.now();
+        if (clock.now() - behindSince >= leaseTime) await this.#tellBehind(signal);
+      }
+      await triggerOrSleep(this.#changed, seen, clock, planInterval, signal);
     }
+    this.#toldBehind = undefined;
+  }
+
+  async #tellBehind(signal: AbortSignal): Promise<void> {
+    const { progressStore } = this.#options;
+    const announced = await retrying(this.#policy, 'look at the epoch', signal, () =>
+      abortable(progressStore.transact(readEpoch), signal),
+    );
+    if (announced !== undefined) this.#noteBehind(announced.epoch);
+  }
+
+  #noteBehind(epoch: LogEpoch): void {
+    if (epoch === this.#toldBehind) return;
+    this.#toldBehind = epoch;
+    this.#tell('behind', epoch);
   }
 
   /** F1. Waits until the name is free. */
@@ -198,6 +224,7 @@ export class BackupFleet extends EventEmitter<FleetEvents> {
         return this.#plan as FleetPlan;
       },
       forgetPlan: () => this.#forgetPlan(),
+      tellBehind: (epoch) => this.#noteBehind(epoch),
       tell: (name, ...values) => this.#tell(name, ...values),
     };
   }

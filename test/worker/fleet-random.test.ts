@@ -254,6 +254,13 @@ describe('shares at random (F4)', () => {
     }
   });
 
+  it('what is free goes to those that have the least first', () => {
+    const planned = Array.from({ length: 7 }, (_, tag) => ({ epoch: 1, tag }));
+    const holders = new Map(planned.slice(0, 6).map((at) => [tagName(at), at.tag < 5 ? 'h0' : 'h1']));
+    const hosts = ['h0', 'h1', 'h2'];
+    expect(hosts.map((host) => shareOut({ host, hosts, planned, holders }).take.length)).toEqual([0, 0, 1]);
+  });
+
   it('balanced hosts give nothing back when another joins, but what it needs', () => {
     const planned = Array.from({ length: 10 }, (_, tag) => ({ epoch: 1, tag }));
     const holders = new Map(planned.map((at) => [tagName(at), `h${at.tag % 3}`]));
