@@ -530,18 +530,18 @@ describe('a fleet', () => {
     it('a worker that fails for good is an event, and stays down with its host; another tries when it takes the tag over', async () => {
       const store = new GatedStore(world.store);
       const a = world.host('a', { progressStore: store, planInterval: 1_000 });
-      store.fail('transact', new BackupError('STORE_CORRUPT', 'the test says so'), { match: writesTo('owner/1/6') });
+      store.fail('transact', new BackupError('STORE_CORRUPT', 'the test says so'), { match: writesTo('owner/1/1') });
       await world.clock.advance(30_000);
       expect(a.events.filter((event) => event.startsWith('workerFailed'))).toEqual([
-        'workerFailed 1.6 STORE_CORRUPT final',
+        'workerFailed 1.1 STORE_CORRUPT final',
       ]);
-      expect(a.events.filter((event) => event === 'workerStarted 1.6')).toHaveLength(1);
+      expect(a.events.filter((event) => event === 'workerStarted 1.1')).toHaveLength(1);
       expect(world.running(a)).toHaveLength(7);
       expect(world.loads()).toEqual({ a: 8 });
       // What is down goes first.
       const b = world.host('b');
       await world.clock.advance(5_000);
-      expect(world.running(b)).toContain('1.6');
+      expect(world.running(b)).toContain('1.1');
       expectShared(epochTags(1, 8), a, b);
     });
 
