@@ -7,8 +7,8 @@ import { expectedPaths, missingPaths } from './paths.js';
 import { missingAfter } from './rare-paths.js';
 import { RULE_PATHS } from './rule-paths.js';
 
-/** `P01` … `P26`, `S1` … `S7` */
-const rules = [...readText('docs/protocol.md').matchAll(/^\*\*([PS])(\d+) · /gm)].map(
+/** `P01` … `P26`, `S1` … `S7`, `F1` … `F7` */
+const rules = [...readText('docs/protocol.md').matchAll(/^\*\*([PSF])(\d+) · /gm)].map(
   ([, letter, number]) => `${letter}${letter === 'P' ? String(number).padStart(2, '0') : number}`,
 );
 
@@ -19,7 +19,7 @@ const source = ['src/worker/', 'src/testing/simulation/']
 
 describe('the paths that a simulation must meet', () => {
   it('every rule of the protocol has one', () => {
-    expect(rules).toHaveLength(26 + 7);
+    expect(rules).toHaveLength(26 + 7 + 7);
     expect(rules.filter((rule) => !expectedPaths().some((path) => path.startsWith(`${rule} `)))).toEqual([]);
   });
 

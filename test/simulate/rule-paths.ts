@@ -1,6 +1,7 @@
 // How often the paths of the protocol's rules are met at random. The types see to it that each path which the code names has its line here.
 
 import type { RuleHit } from '../../src/testing/simulation/rule-hits.js';
+import type { FleetPath } from '../../src/worker/fleet-rules.js';
 import type { SnapshotPath, WorkerPath } from '../../src/worker/worker-path.js';
 
 /**
@@ -8,7 +9,7 @@ import type { SnapshotPath, WorkerPath } from '../../src/worker/worker-path.js';
  */
 export type MetBy = 'common' | number | { readonly never: string };
 
-export const RULE_PATHS: Readonly<Record<WorkerPath | SnapshotPath | RuleHit, MetBy>> = {
+export const RULE_PATHS: Readonly<Record<WorkerPath | SnapshotPath | FleetPath | RuleHit, MetBy>> = {
   'P01 a transaction finds another owner': 'common',
   'P01 claim refused: a newer epoch has begun': 'common',
   'P01 tag claimed for the first time': 'common',
@@ -118,6 +119,20 @@ export const RULE_PATHS: Readonly<Record<WorkerPath | SnapshotPath | RuleHit, Me
   'P26 time of a version that has not moved': 'common',
   'P26 time recorded': 'common',
   'P26 time tried again': 'common',
+  'F1 joined': 'common',
+  'F1 lease found gone': 'common',
+  'F1 lease lost: workers stopped': 'common',
+  'F1 name held under another lease': 'common',
+  'F2 a tag was not to be had any more': 'common',
+  'F2 assignment of a drained tag removed': 'common',
+  'F2 taken over from a host without a lease': 'common',
+  'F2 taken: nobody had it': 'common',
+  'F3 a transaction finds the lease or the assignment gone': 'common',
+  'F4 surplus given back': 'common',
+  'F5 displaced worker of an assigned tag': 'common',
+  'F5 failed worker stays assigned': { never: 'no worker fails for good in a simulated run: that is a violation' },
+  'F6 left': 'common',
+  'F7 left: not told of the newest epoch': 'common',
   'S1 asked for while another is under way': 'common',
   'S1 begun because it was asked for': 'common',
   'S1 first snapshot begun': 'common',

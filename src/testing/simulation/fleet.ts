@@ -4,6 +4,7 @@ import type { BackupWorker } from '../../worker/backup-worker.js';
 import type { WorkerKnobs } from '../../worker/options.js';
 import type { WorkerRules } from '../../worker/rules.js';
 import { workerRules } from '../../worker/rules.js';
+import type { FleetUnrest } from './check-fleet.js';
 import type { SimHits } from './hits.js';
 import type { SimProcess } from './process.js';
 import { describeError } from './trace.js';
@@ -20,6 +21,10 @@ export interface SimFleet {
   readonly wallTimes: readonly number[];
   /** What has not ended, in words; frozen ones too. */
   readonly running: readonly string[];
+  /** What is not as it must become, when everything else is at rest. */
+  readonly unrest?: FleetUnrest | undefined;
+  /** After all have ended in good order. */
+  checkEnd?(): void;
 }
 
 export type SimKnobs = WorkerKnobs & { readonly lockBytes: number };

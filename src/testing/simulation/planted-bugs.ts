@@ -9,6 +9,7 @@ import {
   splitsVersions,
   sumsAfterFile,
 } from './planted-container.js';
+import * as fleet from './planted-fleet.js';
 import * as log from './planted-log.js';
 import { callsDoneAtOnce, drainsOneTooFew, recruitsOneTooHigh } from './planted-recruiter.js';
 import { checkpointOneLate, overlapsAppliedTwice } from './planted-restore.js';
@@ -263,6 +264,39 @@ const others: readonly Mistake[] = [
   },
 ];
 
-export const PLANTED_BUGS: readonly PlantedBug[] = [workers, files, stores, logs, recruiters, others]
+const fleets: readonly Mistake[] = [
+  {
+    name: 'a fleet without the fence',
+    breaks: 'F3',
+    rules: { fleet: { rules: { fencesWorkers: false } } },
+    foundBy: ['only the host that has the tag, and its lease, records (F3)'],
+  },
+  {
+    name: 'take over from a host whose lease lives',
+    breaks: 'F2',
+    rules: { fleet: { rules: { respectsLeases: false } } },
+    foundBy: ['nothing is taken from a host whose lease lives (F2)'],
+  },
+  {
+    name: 'take tags without a look at the own lease',
+    breaks: 'F1, F2',
+    rules: { fleet: { store: fleet.assignsUnseen } },
+    foundBy: ['a host takes tags under its own living lease (F1)'],
+  },
+  {
+    name: 'go on after the lease is lost',
+    breaks: 'F1',
+    rules: { fleet: { rules: { stopsWithoutLease: false } } },
+    foundBy: ['a host without a lease runs no worker (F1)', 'every planned worker runs on exactly one live host (F2)'],
+  },
+  {
+    name: 'keep what is more than a share',
+    breaks: 'F4',
+    rules: { fleet: { rules: { share: fleet.keepsSurplus } } },
+    foundBy: ['the loads of live hosts differ by one at most (F4)'],
+  },
+];
+
+export const PLANTED_BUGS: readonly PlantedBug[] = [workers, files, stores, logs, recruiters, others, fleets]
   .flat()
   .map((mistake) => ({ ...mistake, from: KNOWN_SEEDS[mistake.name] ?? [] }));

@@ -7,6 +7,7 @@ import type { RestoreTarget } from '../../ports/restore-target.js';
 import type { compactLogs } from '../../restore/compact.js';
 import type { expireBackup } from '../../restore/expire.js';
 import type { takeSnapshot } from '../../snapshot/take-snapshot.js';
+import type { FleetRules } from '../../worker/fleet-rules.js';
 import type { BackupWorkerOptions } from '../../worker/options.js';
 import type { WorkerRules } from '../../worker/rules.js';
 
@@ -33,12 +34,20 @@ export interface CareRules {
   readonly compact?: typeof compactLogs;
 }
 
+/** What a planted bug replaces of a fleet. */
+export interface PlantedFleet {
+  readonly rules?: Partial<FleetRules>;
+  /** What a host, by its name, takes for its store. */
+  readonly store?: (store: ProgressStore, host: string) => ProgressStore;
+}
+
 /** What a test may replace. */
 export interface SimRules {
   readonly worker?: Partial<WorkerRules>;
   readonly host?: HostRules;
   readonly snapshots?: SnapshotRules;
   readonly care?: CareRules;
+  readonly fleet?: PlantedFleet;
   /** What the oracle's restores read. */
   readonly restored?: (container: BackupContainer) => BackupContainer;
   /** What the oracle's restores write to. */

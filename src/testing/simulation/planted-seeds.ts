@@ -44,4 +44,9 @@ export const KNOWN_SEEDS: Readonly<Record<string, readonly number[]>> = {
   'apply log mutations under a snapshot row': [29, 78],
   'apply overlapping files twice': [30, 49, 12],
   'a checkpoint one apply late': [93, 77],
+  'a fleet without the fence': [35, 48],
+  'take over from a host whose lease lives': [14, 38, 42],
+  'take tags without a look at the own lease': [45],
+  'go on after the lease is lost': [3, 5, 14],
+  'keep what is more than a share': [14, 20, 36],
 };

@@ -44,8 +44,12 @@ const LATE_COMMIT_MS = 400;
 /** Called when a transaction (not a lease) takes effect, with what it wrote (undefined: cleared) and the values from before and after it. */
 export type CommitObserver = (commit: { writes: Writes; before: Values; after: Values; process: SimProcess }) => void;
 
+/** Called when somebody has acquired a lease. */
+export type LeaseObserver = (lease: { key: string; value: Uint8Array; process: SimProcess }) => void;
+
 export class SimStore {
   readonly #world: SimWorld;
+  readonly #leaseObservers: LeaseObserver[] = [];
   readonly #observers: CommitObserver[] = [];
   readonly #watchers = new Set<Watcher>();
   /** #commits[i] holds the keys that commit number i + 1 wrote. */
@@ -85,6 +89,10 @@ export class SimStore {
     this.#observers.push(observer);
   }
 
+  onLease(observer: LeaseObserver): void {
+    this.#leaseObservers.push(observer);
+  }
+
   client(process: SimProcess): ProgressStore {
     return {
       transact: (body) => this.#transact(process, body),
@@ -115,6 +123,7 @@ export class SimStore {
       this.#leases.set(key, lease);
       this.#publish(new Map([[key, request.value.slice()]]));
       this.#world.hits.add('store: lease acquired');
+      for (const observer of this.#leaseObservers) observer({ key, value: request.value, process });
       return lease;
     };
     const lease = await process.call('store', `acquire ${key}`, acquire, unavailable);

@@ -6,6 +6,9 @@ import type { JobRecord } from '../../job/records.js';
 import { decodeSnapshotRecord, isSnapshotDue } from '../../job/snapshot-record.js';
 import { decodeProgress, decodeVersion } from '../../job/records.js';
 import type { SimFleet, SimKnobs } from './fleet.js';
+import type { FleetUnrest } from './check-fleet.js';
+import { SimFleets } from './sim-fleets.js';
+import { hasFleet } from './fleet-seeds.js';
 import { SimHosts } from './sim-hosts.js';
 import { checkLeftovers } from './check-leftovers.js';
 import { checkContainers } from './check-containers.js';
@@ -80,11 +83,14 @@ class Simulation {
     // The library's recruit loop knows no planted bugs.
     const hasHosts = random.chance(0.2) && Object.keys(rules).length === 0;
     const snapshotKnobs = drawSnapshotKnobs(random);
-    this.#fleet = hasHosts
-      ? new SimHosts(this.#cluster, knobs, snapshotKnobs)
-      : new SimRecruiter(this.#cluster, knobs, rules.worker ?? {}, rules.host ?? {});
+    const isFleet = hasFleet(seed, rules);
+    this.#fleet = isFleet
+      ? new SimFleets(this.#cluster, knobs, snapshotKnobs, rules.fleet ?? {})
+      : hasHosts
+        ? new SimHosts(this.#cluster, knobs, snapshotKnobs)
+        : new SimRecruiter(this.#cluster, knobs, rules.worker ?? {}, rules.host ?? {});
     this.#snapshotters = new SimSnapshotters(this.#cluster, snapshotKnobs, rules.snapshots ?? {});
-    this.#snapshotterCount = hasHosts ? 0 : random.int(1, 2);
+    this.#snapshotterCount = isFleet || hasHosts ? 0 : random.int(1, 2);
     this.#operator = new SimOperator(this.#cluster);
     this.#jobs = new SimJobs({
       cluster: this.#cluster,
@@ -122,6 +128,7 @@ class Simulation {
     const running = () => [...this.#fleet.running, ...this.#snapshotters.running];
     await scheduler.run(() => hasFailed() || running().length === 0, scheduler.now + STOP_MS);
     this.#cluster.verdict.expect(running().length === 0, 'workers heed their signal', () => running().join(', '));
+    if (!hasFailed()) this.#fleet.checkEnd?.();
     if (!hasFailed()) await checkLeftovers(this.#cluster);
   }
 
@@ -216,15 +223,20 @@ class Simulation {
     const { world, verdict, store } = this.#cluster;
     const { scheduler } = world;
     const deadline = scheduler.now + REST_MS;
+    const fleet = this.#fleet;
     let unrest: string | undefined = 'just begun';
-    while (unrest !== undefined && verdict.isGood && scheduler.now < deadline) {
+    let fleetUnrest: FleetUnrest | undefined;
+    while ((unrest ?? fleetUnrest) !== undefined && verdict.isGood && scheduler.now < deadline) {
       const until = scheduler.now + 100;
       await this.#runUntil(until);
       // A pause that was on its way when the last resume came.
       if (store.values.has(PAUSED_KEY)) this.#operator.stopPausing();
       unrest = this.#unrest();
+      fleetUnrest = unrest === undefined ? fleet.unrest : undefined;
     }
     if (unrest !== undefined) verdict.fail('liveness', `${REST_MS} ms after the last fault: ${unrest}`);
+    if (fleetUnrest !== undefined)
+      verdict.fail(fleetUnrest.check, `${REST_MS} ms after the last fault: ${fleetUnrest.what}`);
   }
 
   /** The first thing that is not yet as it must become; undefined when all is at rest. */
