@@ -16,6 +16,9 @@ export interface ReadBytes {
   readonly isEnd: boolean;
 }
 
+/** Bytes for which a read gets more time: whoever asks for more asks for "all that there is". */
+const MOST_TIMED = 256 << 20;
+
 /** `length` from 1. FILE_NOT_FOUND if there is no such object. */
 export async function readObject(
   calls: S3Calls,
@@ -27,7 +30,7 @@ export async function readObject(
   const { client, bucket, dataPrefix, url } = settings;
   const last = Math.min(offset + length - 1, Number.MAX_SAFE_INTEGER);
   const command = { Bucket: bucket, Key: dataPrefix + file, Range: `bytes=${offset}-${last}` };
-  return calls.run({ doing: 'reading', file, bytes: length }, async (abortSignal) => {
+  return calls.run({ doing: 'reading', file, bytes: Math.min(length, MOST_TIMED) }, async (abortSignal) => {
     try {
       const answer = await client.send(new GetObjectCommand(command), { abortSignal });
       if (answer.Body === undefined) throw lostAnswer(settings, file, 'reading', 'its answer has no body');

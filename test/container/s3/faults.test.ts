@@ -4,7 +4,7 @@ import type { S3Client } from '@aws-sdk/client-s3';
 import { afterAll, afterEach, beforeAll, beforeEach, describe, expect, it } from 'vitest';
 import type { S3Container } from '../../../src/container/s3/s3-container.js';
 import { S3RequestError } from '../../../src/container/s3/s3-error.js';
-import { BackupError } from '../../../src/core/errors.js';
+import type { BackupError } from '../../../src/core/errors.js';
 import { list, names, put, text } from '../../../src/testing/container-tools.js';
 import type { S3Server } from '../../servers/s3.js';
 import { s3Client, startS3 } from '../../servers/s3.js';
