@@ -75,7 +75,7 @@ async function runToEnd(stop: AbortController, backup: Backup): Promise<WorkerEn
 
 async function drainLog({ host, services, store, openContainer }: Backup, signal: AbortSignal): Promise<void> {
   const epoch = await etcdEpoch({ client: services, store, tags: TOTAL_TAGS, signal });
-  const logSource = new EtcdLogSource({ client: services, epoch });
+  const logSource = new EtcdLogSource({ client: services, epoch, store });
   const fleet = new BackupFleet({
     host,
     logSource,

@@ -11,8 +11,8 @@ const { signal } = stop;
 const [cluster, coordination] = [connect('CLUSTER'), connect('COORDINATION')];
 const progressStore = storeIn(coordination);
 const epoch = await etcdEpoch({ client: cluster, store: progressStore, tags: 2, signal });
-const logSource = new EtcdLogSource({ client: cluster, epoch });
-const rangeSource = new EtcdRangeSource({ client: cluster });
+const logSource = new EtcdLogSource({ client: cluster, epoch, store: progressStore });
+const rangeSource = new EtcdRangeSource({ client: cluster, epoch });
 
 const fleet = new BackupFleet({ logSource, epoch, progressStore, openContainer });
 fleet.on('workerFailed', (error, { tag }, willRestart) => {
