@@ -8,6 +8,9 @@ export default defineConfig({
     alias: [
       { find: /^tidemark\/testing$/, replacement: src('./src/testing/index.ts') },
       { find: /^tidemark\/container\/encrypted$/, replacement: src('./src/container/encrypted-container.ts') },
+      { find: /^tidemark\/container\/s3$/, replacement: src('./src/container/s3/index.ts') },
+      { find: /^tidemark\/progress\/etcd$/, replacement: src('./src/progress/etcd/index.ts') },
+      { find: /^tidemark\/source\/etcd$/, replacement: src('./src/source/etcd/index.ts') },
       { find: /^tidemark$/, replacement: src('./src/index.ts') },
     ],
   },

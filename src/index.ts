@@ -73,7 +73,7 @@ export type { TagOfEpoch } from './job/store-access.js';
 export * from './container/memory-container.js';
 export * from './container/directory-container.js';
 export * from './container/open-container.js';
-export type { OpenS3Options, S3ContainerOptions } from './container/s3-options.js';
+export type { OpenS3Options, S3ContainerOptions, S3Credentials } from './container/s3-options.js';
 export { redactUrl } from './core/redact-url.js';
 export { checkFileName, compareFileNames, isUnfinishedName } from './core/file-name.js';
 export type { CleanTemporaryFilesOptions } from './container/clean-temporary-files.js';
