@@ -123,7 +123,6 @@ export class Member {
     const own = view.leases.get(this.#member.host);
     if (own !== undefined && isSameMember(transactions.memberOf(this.#member.host, own), this.#member)) return;
     if (!this.#host.rules.stopsWithoutLease) return;
-    if (!this.#host.rules.stopsWithoutLease) return;
     this.#host.rules.met('F1 lease found gone');
     throw transactions.leaseLost(this.#member);
   }

@@ -9,7 +9,7 @@ import type { ProgressStore } from '../../src/ports/progress-store.js';
 import { describeBackup } from '../../src/restore/describe.js';
 import { BackupFleet } from '../../src/worker/fleet.js';
 import { FleetWorld, type FleetProcess } from './fleet-world.js';
-import { GatedStore, readsFrom, unavailable, writesTo } from './gates.js';
+import { GatedContainer, GatedStore, logFiles, readsFrom, unavailable, writesTo } from './gates.js';
 
 const LEASE_TIME = 10_000;
 
@@ -461,6 +461,21 @@ describe('a fleet', () => {
       expect(world.assigned().filter((entry, tag) => entry !== before[tag])).toHaveLength(2);
     });
 
+    it('a tag is given back when its worker has ended, and no sooner', async () => {
+      const a = world.host('a');
+      await world.clock.advance(2_000);
+      const seen = a.events.length;
+      world.host('b');
+      await world.clock.advance(2_000);
+      const events = moves(a, seen);
+      expect(events.filter((event) => event.startsWith('workerEnded'))).toHaveLength(4);
+      for (const tag of [4, 5, 6, 7]) {
+        const ended = events.indexOf(`workerEnded 1.${tag} stopped`);
+        expect(ended).toBeGreaterThanOrEqual(0);
+        expect(events.indexOf(`givenBack 1.${tag} rebalance`)).toBeGreaterThan(ended);
+      }
+    });
+
     it('hand-overs and rebalances are done at once where watches fire', async () => {
       const [a, b] = [world.host('a'), world.host('b')];
       await world.clock.advance(2_000);
@@ -636,6 +651,26 @@ describe('a fleet', () => {
       ).toEqual([]);
       expect(world.clock.pendingTimers).toBe(0);
       expect(world.store.watches).toBe(0);
+    });
+
+    it('gives nothing back before its workers have ended, whose last call may take a second', async () => {
+      const container = new GatedContainer(world.container('memory:job'));
+      world.containers.set('memory:job', container);
+      const a = world.host('a');
+      await world.clock.advance(2_000);
+      await world.submit('job', { logOnly: true });
+      const gate = container.hold('finish', { match: logFiles });
+      world.commitTo(16n);
+      await world.clock.advance(11_000);
+      expect(gate.isReached).toBe(true);
+      a.abort();
+      await world.clock.advance(900);
+      expect(world.loads()).toEqual({ a: 8 });
+      expect(leaseId('a')).toBeDefined();
+      await world.clock.advance(200);
+      expect(a.outcome()).toBe('resolved');
+      expect(world.loads()).toEqual({});
+      gate.open();
     });
 
     it('a store that hangs does not keep it from ending', async () => {
