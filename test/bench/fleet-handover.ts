@@ -30,8 +30,10 @@ export async function bench({ pairs: kills = KILLS, log }: BenchOptions): Promis
     for (let kill = 1; kill <= kills; kill++) {
       const handOver = await killOne(world, fleet, random);
       handOvers.push(handOver);
-      const [ended, claimed] = [handOver.leaseEnded, handOver.claimed].map(Math.round);
-      log?.(`  kill ${kill} of ${kills}: the lease ended after ${ended} ms, all was claimed after ${claimed} ms`);
+      const [ended, assigned, claimed] = [handOver.leaseEnded, handOver.assigned, handOver.claimed].map(Math.round);
+      log?.(
+        `  kill ${kill} of ${kills}: the lease ended after ${ended} ms, all was assigned after ${assigned} ms and claimed after ${claimed} ms`,
+      );
       fleet.push(await world.addHost(`h${fleet.length + kill}`));
     }
     return figuresOf(handOvers, seed);

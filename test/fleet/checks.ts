@@ -5,8 +5,7 @@ import { AbortScope } from '../../src/core/abort.js';
 import { BackupError } from '../../src/core/errors.js';
 import { MemoryContainer } from '../../src/container/memory-container.js';
 import { watchRevisions } from '../../src/etcd/watch-stream.js';
-import type { BackupContainer } from '../../src/ports/backup-container.js';
-import { readToEnd } from '../../src/ports/read-to-end.js';
+import type { BackupContainer, ListedFile } from '../../src/ports/backup-container.js';
 import { restore } from '../../src/restore/restore.js';
 import { MemoryRestoreTarget } from '../../src/testing/memory-restore-target.js';
 import { differenceOf, type Rows } from './database-writer.js';
@@ -15,7 +14,7 @@ import type { Ledger } from './ledger.js';
 import type { Sample } from './samples.js';
 
 const EVERYTHING = Buffer.from([0]);
-const MAX_FILE = 64 << 20;
+const READS_AT_ONCE = 8;
 
 /** What hosts say that they have recorded and popped is what the store has: in their name, and before. */
 export function falseReports(ledger: Ledger, hosts: readonly FleetHost[]): string[] {
@@ -62,11 +61,16 @@ export async function compactedRevision(database: Etcd3): Promise<bigint> {
 export async function copyContainer(container: BackupContainer): Promise<MemoryContainer> {
   const copy = new MemoryContainer();
   await copy.create();
-  for await (const { name } of container.listFiles('')) {
-    const file = await copy.writeFile(name);
-    await file.append([await readToEnd(container, name, MAX_FILE)]);
-    await file.finish();
-  }
+  const listed: ListedFile[] = [];
+  for await (const file of container.listFiles('')) listed.push(file);
+  const lane = async () => {
+    for (let next = listed.pop(); next !== undefined; next = listed.pop()) {
+      const file = await copy.writeFile(next.name);
+      await file.append([await container.readFile(next.name, 0, next.size)]);
+      await file.finish();
+    }
+  };
+  await Promise.all(Array.from({ length: READS_AT_ONCE }, lane));
   return copy;
 }
 

@@ -12,7 +12,7 @@ import { ETCD_GRPC_OPTIONS } from '../../src/source/etcd/options.js';
 import { S3_CREDENTIALS, startS3, type S3Server } from '../servers/s3.js';
 import { startEtcd, type EtcdCluster } from '../servers/etcd.js';
 import { FleetHost } from './fleet-host.js';
-import type { Ledger } from './ledger.js';
+import type { Assignment, Ledger } from './ledger.js';
 import { monotonicNow } from './messages.js';
 import { StoreHistory } from './store-history.js';
 
@@ -32,7 +32,9 @@ export interface FleetWorldOptions {
 export interface HandOver {
   /** When its lease ended in the store; NaN: it has not. */
   readonly leaseEnded: number;
-  /** When the last of its tags was claimed by another host. */
+  /** When the last of its tags was assigned to another host. */
+  readonly assigned: number;
+  /** When the last of its tags was claimed by a worker of another host. */
   readonly claimed: number;
 }
 
@@ -135,16 +137,15 @@ export class FleetWorld {
 
   /** Every tag that was the host's has a worker of another host. How long that took. */
   async handOver(from: FleetHost, tags: readonly number[], since: number): Promise<HandOver> {
-    const first = (tag: number) =>
-      this.ledger.claims.find((claim) => claim.tag === tag && claim.at > since && claim.host !== from.name);
+    const { claims, assignments, leaseEnds } = this.ledger;
+    const first = (all: readonly Assignment[], tag: number) =>
+      all.find((each) => each.tag === tag && each.at > since && each.host !== from.name)?.at;
+    const last = (all: readonly Assignment[]) => Math.max(...tags.map((tag) => first(all, tag) ?? NaN)) - since;
     await this.until(`all tags of host ${from.name} to be claimed by others`, () =>
-      tags.every((tag) => first(tag) !== undefined),
+      tags.every((tag) => first(claims, tag) !== undefined),
     );
-    const end = this.ledger.leaseEnds.find(({ host, at }) => host === from.name && at > since);
-    return {
-      leaseEnded: (end?.at ?? NaN) - since,
-      claimed: Math.max(...tags.map((tag) => first(tag)?.at ?? NaN)) - since,
-    };
+    const end = leaseEnds.find(({ host, at }) => host === from.name && at > since);
+    return { leaseEnded: (end?.at ?? NaN) - since, assigned: last(assignments), claimed: last(claims) };
   }
 
   async awaitState(job: string, wanted: JobState): Promise<void> {
@@ -192,7 +193,9 @@ export class FleetWorld {
       (_, tag) => `tag ${tag}: ${ledger.workerOf(tag) ?? 'nobody'}, saved ${ledger.savedVersion(tag) ?? 'nothing'}`,
     );
     const hosts = this.hosts.flatMap(({ name, messages }) => {
-      const told = messages.filter(({ kind }) => kind !== 'saved' && kind !== 'popped' && kind !== 'noop').slice(-SHOWN_MESSAGES);
+      const told = messages
+        .filter(({ kind }) => kind !== 'saved' && kind !== 'popped' && kind !== 'noop')
+        .slice(-SHOWN_MESSAGES);
       return told.map(({ at, ...message }) => `${name} at ${Math.round(at)}: ${JSON.stringify(message)}`);
     });
     return [

@@ -58,8 +58,9 @@ describe.skipIf(missing !== undefined)(`a fleet of processes${missing === undefi
 
   /** The times are figures, no promise: test/bench/fleet-handover.ts measures. */
   async function takenOver(from: FleetHost, tags: readonly number[], since: number): Promise<void> {
-    const { leaseEnded, claimed } = await world.handOver(from, tags, since);
-    const times = `its lease ended after ${Math.round(leaseEnded)} ms, others had claimed all after ${Math.round(claimed)} ms`;
+    const { leaseEnded, assigned, claimed } = await world.handOver(from, tags, since);
+    const [ended, given, taken] = [leaseEnded, assigned, claimed].map(Math.round);
+    const times = `its lease ended after ${ended} ms, all were assigned to others after ${given} ms and claimed after ${taken} ms`;
     console.log(`${from.name}, ${tags.length} tags: ${times} (lease time ${LEASE_TIME})`);
     await balanced(others(from));
   }
@@ -187,13 +188,17 @@ describe.skipIf(missing !== undefined)(`a fleet of processes${missing === undefi
   });
 
   step('left no gap in any tag, and no file that is not as it should be', async () => {
+    // One as it lies in S3, the other from a copy of its files, which is quicker.
+    containers.set('log', await copyContainer(containers.get('log') as BackupContainer));
     for (const container of containers.values()) {
       const { problems, gaps, complete, tags, windows } = await describeBackup(container);
       expect(problems).toEqual([]);
-      expect(gaps).toEqual([]);
+      // Beyond what was asked for each tag ends where its last file does.
+      const end = BigInt(writer.lastRevision);
+      expect(gaps.filter(({ kind, begin }) => kind !== 'end' || begin <= end)).toEqual([]);
       expect(tags.map(({ covered }) => covered.length)).toEqual(Array.from({ length: TAGS }, () => 1));
       expect(complete[0]?.begin).toBe(FIRST_REVISION);
-      expect(windows.at(-1)?.max).toBeGreaterThanOrEqual(BigInt(writer.lastRevision));
+      expect(windows.at(-1)?.max).toBeGreaterThanOrEqual(end);
       const verified = await verifyBackup(container, { deep: true });
       expect(verified.problems.filter(({ harmless }) => !harmless)).toEqual([]);
       expect(verified.unchecked).toEqual([]);
@@ -207,7 +212,7 @@ describe.skipIf(missing !== undefined)(`a fleet of processes${missing === undefi
       const { minRestorable } = await describeBackup(container);
       const restorable = chosen.filter(({ revision }) => BigInt(revision) >= (minRestorable as bigint));
       expect(restorable.length).toBeGreaterThan(job === 'log' ? chosen.length - 1 : 1);
-      const copy = await copyContainer(container);
+      const copy = job === 'log' ? container : await copyContainer(container);
       for (const sample of restorable) expect(await restoreAndCompare(copy, sample)).toBeUndefined();
       console.log(`job ${job}: restored ${restorable.length} of ${samples.all.length} samples`);
     }

@@ -33,6 +33,11 @@ export interface Claim extends Moment, Member {
   readonly runId: string;
 }
 
+/** A tag that was given to a member. */
+export interface Assignment extends Moment, Member {
+  readonly tag: number;
+}
+
 /** Versions that were recorded as stored, or as not needed. */
 export interface Save extends Moment, Member {
   readonly tag: number;
@@ -54,6 +59,7 @@ const POPPED = 'source/etcd/popped/';
 
 export class Ledger {
   readonly problems: string[] = [];
+  readonly assignments: Assignment[] = [];
   readonly claims: Claim[] = [];
   readonly saves: Save[] = [];
   readonly leaseEnds: LeaseEnd[] = [];
@@ -151,7 +157,10 @@ export class Ledger {
         moment.revision,
         `tag ${tag} was taken by host ${member.host} from host ${before.host}, which lives`,
       );
-    return () => this.#holders.set(tag, { ...member, ...moment });
+    return () => {
+      this.assignments.push({ tag, ...member, ...moment });
+      this.#holders.set(tag, { ...member, ...moment });
+    };
   }
 
   #judgeClaim(tag: number, runId: string, moment: Moment): () => void {
