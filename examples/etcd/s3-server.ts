@@ -5,7 +5,7 @@ import { fileURLToPath } from 'node:url';
 import { S3Client } from '@aws-sdk/client-s3';
 import { stopChild, type Child, type Children } from './children.js';
 
-const SCRIPT = fileURLToPath(new URL('../../test/servers/s3-process.ts', import.meta.url));
+const SCRIPT = fileURLToPath(new URL('../servers/s3-process.ts', import.meta.url));
 
 export class S3Server {
   readonly endpoint: string;

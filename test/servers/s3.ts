@@ -9,7 +9,7 @@ import { createInterface } from 'node:readline';
 import { fileURLToPath } from 'node:url';
 import { S3Client } from '@aws-sdk/client-s3';
 
-const PROCESS = fileURLToPath(new URL('./s3-process.ts', import.meta.url));
+const PROCESS = fileURLToPath(new URL('../../examples/servers/s3-process.ts', import.meta.url));
 
 /** What s3rver knows. */
 export const S3_CREDENTIALS = { accessKeyId: 'S3RVER', secretAccessKey: 'S3RVER' };
