@@ -18,18 +18,20 @@ import { connect, headOf, openLog, readLog } from './etcd-log-tools.js';
 const missing = etcdMissing();
 const signal = new AbortController().signal;
 
-/** Puts until it is told to stop, through whatever happens; how many were acknowledged. */
+/** Puts until it is told to stop, through whatever happens, and then until one more is acknowledged, since a reader may wait for it; how many were. */
 async function writeUntil(client: Etcd3, stop: { now: boolean }): Promise<number> {
   let acknowledged = 0;
-  for (let i = 0; !stop.now; i++) {
-    await client
-      .put(`w/${i % 50}`)
-      .value(String(i))
-      .exec()
-      .then(
-        () => acknowledged++,
-        () => sleep(50),
-      );
+  for (let isLast = false; !isLast;) {
+    const isStopping = stop.now;
+    const key = Buffer.from(`w/${acknowledged % 50}`);
+    try {
+      await client.kv.put({ key, value: Buffer.from(String(acknowledged)) });
+      acknowledged++;
+      isLast = isStopping;
+    } catch {
+      // The server is gone, or the client's circuit breaker is open.
+      await sleep(50);
+    }
   }
   return acknowledged;
 }
@@ -101,6 +103,7 @@ describe.skipIf(missing !== undefined)(
             begin = (versions.at(-1) ?? begin - 1n) + 1n;
           };
           while (!stop.now) await readOn(begin);
+          await writing;
           await readOn(await headOf(client));
           return versions;
         })();
@@ -116,6 +119,7 @@ describe.skipIf(missing !== undefined)(
         const acknowledged = await writing;
         const versions = await reading;
         expect(versions).toEqual(versions.map((_, i) => epoch.begin + BigInt(i)));
+        expect(versions.at(-1)).toBe(await headOf(client));
         expect(versions.length).toBeGreaterThanOrEqual(acknowledged);
         expect(acknowledged).toBeGreaterThan(0);
         source.close();

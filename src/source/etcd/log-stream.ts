@@ -169,6 +169,8 @@ export class LogStream {
     }
     if (this.isClosed) watch.close();
     this.#scope.signal.throwIfAborted();
+    // It may have failed before it was here; then the failure is told.
+    if (this.#failure !== undefined) return;
     this.#watch = watch;
     watch.begin(Math.max(next - 1, 1));
   }
