@@ -1,0 +1,43 @@
+// Watches of the store's keys where etcd has compacted just what they wait for, on a real server.
+
+import { Etcd3 } from 'etcd3';
+import { afterAll, beforeAll, describe, it } from 'vitest';
+import { systemClock, systemRandom } from '../../src/core/clock.js';
+import { KeyWatches } from '../../src/progress/etcd/key-watches.js';
+import { StoreKeys } from '../../src/progress/etcd/store-keys.js';
+import type { EtcdCluster } from '../servers/etcd.js';
+import { etcdMissing, startEtcd } from '../servers/etcd.js';
+
+const missing = etcdMissing();
+const TIMEOUT = 60_000;
+
+describe.skipIf(missing !== undefined)(`watches of keys${missing === undefined ? '' : `: ${missing}`}`, () => {
+  let etcd: EtcdCluster;
+  let client: Etcd3;
+
+  beforeAll(async () => {
+    etcd = await startEtcd();
+    client = new Etcd3({ hosts: [...etcd.urls] });
+  }, TIMEOUT);
+
+  afterAll(async () => {
+    client.close();
+    await etcd.stop();
+  });
+
+  it(
+    'end when the revision at which their key was deleted is the one up to which etcd has compacted',
+    async () => {
+      const keys = new StoreKeys('compacted/');
+      const key = keys.encode('a');
+      const seen = Buffer.from('x');
+      const { header: read } = await client.kv.put({ key, value: seen });
+      const { header: deleted } = await client.kv.deleteRange({ key });
+      await client.kv.compact({ revision: deleted.revision, physical: true });
+      const watches = new KeyWatches(client, keys, { clock: systemClock, random: systemRandom, silence: 10_000 });
+      // etcd before 3.4.34 and 3.5.16 gives a watch that begins at the compact revision no deletes of that revision.
+      await watches.wait({ key: 'a', seen, revision: Number(read.revision) }, new AbortController().signal);
+    },
+    TIMEOUT,
+  );
+});
