@@ -197,7 +197,7 @@ export class Member {
   }
 
   async #take(tags: readonly TagOfEpoch[], plan: FleetPlan, signal: AbortSignal): Promise<void> {
-    const { rules, changed, tell } = this.#host;
+    const { rules, workers, changed, tell } = this.#host;
     const wanted = tags.slice(0, transactions.MAX_TAGS_AT_ONCE);
     const taken = await this.#transact('take tags', signal, (tx) =>
       transactions.takeTags(tx, { member: this.#member, tags: wanted }, plan.epoch, rules),
@@ -206,7 +206,10 @@ export class Member {
       rules.met(from === undefined ? 'F2 taken: nobody had it' : 'F2 taken over from a host without a lease');
       tell('assigned', { epoch, tag }, from);
       const planned = plan.workers.get(tagName({ epoch, tag }));
-      if (planned !== undefined) this.#start(planned, signal);
+      if (planned === undefined) continue;
+      // F5: what failed for good here may be mended, and nobody else would try it.
+      workers.readmit(planned);
+      this.#start(planned, signal);
     }
     // Others were quicker, or the plan has grown old.
     if (taken.length < wanted.length) {

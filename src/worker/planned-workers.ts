@@ -81,9 +81,16 @@ export class PlannedWorkers {
     return this.#of(at).length > 0;
   }
 
-  /** It has failed for good, and is not tried again. */
+  /** It has failed for good, and is not tried again unless it is readmitted. */
   isRetired(planned: PlannedWorker): boolean {
     return this.#retired.has(keyOf(planned));
+  }
+
+  /** It may be tried again although it has failed for good: by whoever has been given its tag anew, and may find that the cause is gone. */
+  readmit(planned: PlannedWorker): void {
+    const key = keyOf(planned);
+    this.#retired.delete(key);
+    this.#gapped.delete(key);
   }
 
   /** Resolves when the tag's workers have ended. */

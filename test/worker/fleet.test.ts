@@ -560,6 +560,28 @@ describe('a fleet', () => {
       expectShared(epochTags(1, 8), a, b);
     });
 
+    it('a tag whose worker failed for good here, and ran elsewhere since, is tried again when it comes back', async () => {
+      const store = new GatedStore(world.store);
+      const a = world.host('a', { progressStore: store, planInterval: 1_000 });
+      const corrupt = new BackupError('STORE_CORRUPT', 'the test says so');
+      store.fail('transact', corrupt, { match: writesTo('owner/1/1'), count: 2 });
+      await world.clock.advance(3_000);
+      const b = world.host('b');
+      await world.clock.advance(5_000);
+      expect(world.running(b)).toContain('1.1');
+      await b.stop();
+      await world.clock.advance(2_000);
+      // Still broken: an event again, and not one for each look.
+      expect(a.events.filter((event) => event.startsWith('workerFailed'))).toHaveLength(2);
+      expect(world.running(a)).toHaveLength(7);
+      const c = world.host('c');
+      await world.clock.advance(5_000);
+      expect(world.running(c)).toContain('1.1');
+      await c.stop();
+      await world.clock.advance(2_000);
+      expectShared(epochTags(1, 8), a);
+    });
+
     it('a worker that dies of something that may pass is started again after a while', async () => {
       const { clock } = world;
       let failures = 0;
