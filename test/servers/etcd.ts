@@ -16,9 +16,10 @@ const MAX_OUTPUT = 4_000;
 export function etcdMissing(): string | undefined {
   try {
     execFileSync('etcd', ['--version'], { stdio: 'ignore' });
+    execFileSync('etcdctl', ['version'], { stdio: 'ignore' });
     return undefined;
   } catch (cause) {
-    const why = 'etcd is not installed (Debian: apt-get install etcd-server)';
+    const why = 'etcd or etcdctl is not installed (Debian: apt-get install etcd-server etcd-client)';
     if ((process.env['CI'] ?? '') !== '') throw new Error(why, { cause });
     return why;
   }

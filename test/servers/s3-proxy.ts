@@ -144,14 +144,19 @@ export class S3Proxy {
     const body = await collect(request);
     const key = `${request.method} ${request.url?.split('?')[0]}`;
     switch (fault?.kind) {
-      case 'error':
-        return send(response, errorAnswer(fault.status, fault.code));
-      case 'answer':
-        return send(response, { status: fault.status, headers: {}, body: Buffer.from(fault.body) });
+      case 'error': {
+        send(response, errorAnswer(fault.status, fault.code));
+        return;
+      }
+      case 'answer': {
+        send(response, { status: fault.status, headers: {}, body: Buffer.from(fault.body) });
+        return;
+      }
       case 'repeat-answer': {
         const first = this.#first.get(key);
         if (first === undefined) throw new Error('nothing to repeat');
-        return send(response, first);
+        send(response, first);
+        return;
       }
       case 'corrupt-request':
         body[body.length >> 1] = ((body[body.length >> 1] ?? 0) + 1) & 0xff;
