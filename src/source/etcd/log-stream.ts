@@ -61,6 +61,8 @@ export class LogStream {
   /** The revision of the cluster at some moment since it lags; a watch that has come so far is no longer behind. */
   #behindUntil: number | undefined;
   #isProving = false;
+  /** From here on everything has come as it was committed: it needs no proof. undefined: the last answer did not. */
+  #liveFrom: number | undefined;
   #answerVersions = 0;
   /** Answers since the watch was opened; Infinity once it was held up. */
   #answers = 0;
@@ -152,6 +154,7 @@ export class LogStream {
     await cluster.reach(BigInt(next - 1), signal);
     this.#lagging = true;
     this.#behindUntil = undefined;
+    this.#liveFrom = undefined;
     this.#answerVersions = 0;
     this.#answers = 0;
     let watch: WatchCall | undefined;
@@ -297,8 +300,13 @@ export class LogStream {
     if (!fragment) this.#answerVersions = 0;
     const lagged = this.#lagging || fromStorage;
     this.#lagging = lagged && !(isWhole && this.#hasCaughtUp(last, fromStorage));
-    if (lagged) this.#startProof();
-    else if (versions.proven === from) versions.prove(versions.next);
+    if (lagged) {
+      this.#liveFrom = undefined;
+      this.#startProof();
+      return;
+    }
+    this.#liveFrom ??= from;
+    if (versions.proven === from) versions.prove(versions.next);
   }
 
   /** A watch that was sent all there was goes on in step with the commits, unless it has been put aside meanwhile: that takes a full queue of answers. */
@@ -322,14 +330,16 @@ export class LogStream {
       });
   }
 
-  /** Nothing at or above the first version that is not proven was compacted, as of a moment after they had come. */
+  /** Nothing at or above the first version that is not proven was compacted, as of a moment after they had come. More comes meanwhile, under load always: what there is may not have to wait for that. */
   async #prove(watch: WatchCall): Promise<void> {
     const versions = this.#versions;
     const { proven, next } = versions;
+    versions.sealAll();
     const { kept, head } = await this.#options.cluster.isKeptAfter(proven - 1, this.#scope.signal);
     if (this.#watch !== watch) return;
     if (kept) {
-      versions.prove(next);
+      const isAllLive = this.#liveFrom !== undefined && this.#liveFrom <= next;
+      versions.prove(isAllLive ? versions.next : next);
       if (this.#lagging) this.#behindUntil ??= head;
     }
     // Compacted: the watch that is begun there again is told so by etcd, with the revision.

@@ -125,6 +125,11 @@ export class LogVersions {
     this.#proven = end;
   }
 
+  /** What has come so far makes batches of its own, so that it may be given whatever comes before it is proven. */
+  sealAll(): void {
+    if (this.#next > (this.#ready.at(-1)?.end ?? this.#position)) this.#seal(this.#next);
+  }
+
   /** Takes the events in; returns how many versions became whole. Throws RevisionHole, and LOG_INCONSISTENT when the cluster's history is another one than it was. */
   take({ events, fragment }: IWatchResponse): number {
     const before = this.#next;
