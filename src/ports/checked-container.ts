@@ -2,9 +2,10 @@
 
 import { isBytes } from '../core/bytes.js';
 import type { Clock } from '../core/clock.js';
-import { BackupError } from '../core/errors.js';
+import type { BackupError } from '../core/errors.js';
 import { compareFileNames, fileNameProblem } from '../core/file-name.js';
-import { redactUrl, redactUrlIn } from '../core/redact-url.js';
+import { errorWithoutSecret } from '../core/redact-error.js';
+import { redactUrl } from '../core/redact-url.js';
 import type { BackupContainer, BackupFile, ListedFile, WriteFileOptions } from './backup-container.js';
 import { answerOf, asError, brokenContract, iteratorOf, lacksFunction, show } from './broken-contract.js';
 import { statedListingLag } from './listing-lag.js';
@@ -26,7 +27,7 @@ export function checkedOpen(
       try {
         return await open(url);
       } catch (error) {
-        throw withoutSecret(error, url);
+        throw errorWithoutSecret(error, url);
       }
     });
     const missing = lacksFunction(container, METHODS);
@@ -35,16 +36,6 @@ export function checkedOpen(
       container: url,
     });
   };
-}
-
-/** What opening the URL failed with. An error that quotes a URL with a secret is told without it. */
-function withoutSecret(error: unknown, url: string): unknown {
-  if (!(error instanceof Error)) return error;
-  const message = redactUrlIn(error.message, url);
-  if (message === error.message) return error;
-  if (!BackupError.is(error)) return new Error(message);
-  const { retryable, container, file } = error;
-  return new BackupError(error.code, message, { retryable, container, file });
 }
 
 /** ADAPTER_CONTRACT for a container without a URL, or whose `listingLag` is no time. Wraps once. `mostFiles`: for tests. */

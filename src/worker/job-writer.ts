@@ -5,7 +5,7 @@ import { abortable, AbortScope } from '../core/abort.js';
 import { BufferPool } from '../core/buffer-pool.js';
 import { AssertionError, BackupError } from '../core/errors.js';
 import { lingerFor } from '../core/linger.js';
-import { redactUrlIn } from '../core/redact-url.js';
+import { errorWithoutSecret } from '../core/redact-error.js';
 import type { Version } from '../core/version.js';
 import type { FileSums } from '../format/fdb/file-sums.js';
 import { encodeFileSums, sumsFileName } from '../format/fdb/file-sums.js';
@@ -90,7 +90,11 @@ export class JobWriter {
           return this.#fail(last !== undefined && this.#wasCutShort(error, round, before) ? last : error, round);
         last = error;
         const delay = Math.min(backoff(this.#run.retryPolicy, attempt), round.stall.left);
-        this.#run.retryPolicy.onRetry(`write files of job ${round.uid}`, error, delay);
+        this.#run.retryPolicy.onRetry(
+          `write files of job ${round.uid}`,
+          errorWithoutSecret(error, round.job.record.url),
+          delay,
+        );
         await this.#run.clock.sleep(delay, signal);
         round.stall.count(delay);
         // The last error is the reason that an operator needs; another try would only run into the time limit.
@@ -259,10 +263,10 @@ class JobRound {
   }
 }
 
-function asJobError(error: unknown, { job, uid }: JobRound): BackupError {
-  const facts = { jobUid: uid, container: job.record.url, cause: error };
+function asJobError(thrown: unknown, { job, uid }: JobRound): BackupError {
   // Kept with the job, and shown.
-  const shown = (text: string) => redactUrlIn(text, job.record.url);
-  if (BackupError.is(error)) return new BackupError(error.code, shown(error.message), { ...facts, file: error.file });
-  return new BackupError('CONTAINER_UNAVAILABLE', `the container of job ${uid} failed: ${shown(String(error))}`, facts);
+  const error = errorWithoutSecret(thrown, job.record.url);
+  const facts = { jobUid: uid, container: job.record.url, cause: error };
+  if (BackupError.is(error)) return new BackupError(error.code, error.message, { ...facts, file: error.file });
+  return new BackupError('CONTAINER_UNAVAILABLE', `the container of job ${uid} failed: ${String(error)}`, facts);
 }

@@ -41,6 +41,8 @@ it('opens the container by the whole URL, and shows it without the secret', asyn
 it.each([
   ['a BackupError', () => new BackupError('CONTAINER_UNAVAILABLE', `opening ${URL} failed`, { container: URL })],
   ['an error of the client', () => new Error(`opening ${URL} failed`)],
+  ['an error with a cause', () => new Error(`opening ${URL} failed`, { cause: new Error(`no ${URL}`) })],
+  ['a text', () => `opening ${URL} failed`],
 ])('a job that failed of %s which quotes its URL says so without the secret', async (_what, error) => {
   const { worker, events } = world.start(0, {
     jobStallTimeout: 10_000,
@@ -58,4 +60,30 @@ it.each([
   expect(status.failure?.message).toContain(SHOWN);
   expect(seen.length).toBeGreaterThan(0);
   expect(inspect([status, events, seen], { depth: 10 })).not.toContain(SECRET);
+});
+
+it.each([
+  ['a cause', () => new Error('not opened', { cause: new Error(`no ${URL}`) })],
+  ['what Node adds to it', () => Object.assign(new TypeError('Invalid URL'), { code: 'ERR_INVALID_URL', input: URL })],
+])('an error that quotes the URL in %s only is told without that', async (_what, error) => {
+  for (const options of [
+    { openContainer: () => Promise.reject(error()) },
+    {
+      openContainer: () => Object.assign(new MemoryContainer({ url: URL }), { create: () => Promise.reject(error()) }),
+    },
+  ]) {
+    const { worker } = world.start(0, { jobStallTimeout: 10_000, versionTimeInterval: 0, ...options });
+    const seen: unknown[] = [];
+    worker.on('jobFailed', (...args) => seen.push(args));
+    worker.on('retry', (...args) => seen.push(args));
+    world.request('job', { url: URL }).catch(() => undefined);
+    await world.clock.settle();
+    world.put(0, 'a');
+    await world.clock.advance(60_000);
+    expect(inspect(seen, { depth: 10 })).toContain(error().message);
+    expect(inspect(seen, { depth: 10 })).not.toContain(SECRET);
+    await world.end();
+    world = new World();
+    await world.announce();
+  }
 });

@@ -55,9 +55,9 @@ function invalid(shown: string, why: string): BackupError {
 /** `s3://bucket/name?region=r&endpoint=https://host:port&path_style=1` */
 function parseS3(rest: string, refuse: Refuse): S3Location {
   const { path, query } = splitQuery(rest);
-  if (path.includes('@'))
-    throw refuse('credentials do not belong into an s3:// URL: the SDK finds them, or give them to openContainer');
   const { first: bucket, rest: resource } = splitPath(path);
+  if (path.includes('@') || bucket.includes(':'))
+    throw refuse('credentials do not belong into an s3:// URL: the SDK finds them, or give them to openContainer');
   let region: string | undefined;
   let endpoint: string | undefined;
   let forcePathStyle: boolean | undefined;

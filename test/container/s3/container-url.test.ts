@@ -138,6 +138,7 @@ describe('s3:// URLs', () => {
 
   it.each([
     ['s3://k:SECRET@bucket/name', 'credentials'],
+    ['s3://k:SECRET/bucket/name', 'credentials'],
     ['s3://bucket', 'name'],
     ['s3://bucket/', 'name'],
     ['s3:///name', 'bucket'],
