@@ -46,6 +46,7 @@ it.each([
 ])('a job that failed of %s which quotes its URL says so without the secret', async (_what, error) => {
   const { worker, events } = world.start(0, {
     jobStallTimeout: 10_000,
+    // eslint-disable-next-line @typescript-eslint/prefer-promise-reject-errors -- an adapter may reject with anything
     openContainer: () => Promise.reject(error()),
   });
   const seen: unknown[] = [];

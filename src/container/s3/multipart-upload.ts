@@ -55,12 +55,14 @@ export class MultipartUpload {
     const begunAt = clock.wallTime();
     // Until an answer is here, there may be an upload all the same.
     this.#lostSince = begunAt;
-    this.#id = await this.#run('beginning to store', 0, async (abortSignal, attempt) => {
+    // What is told is kept outside of the tries: one that was given up may still get its answer.
+    const { id, isOnly } = await this.#run('beginning to store', 0, async (abortSignal, attempt) => {
       const { UploadId, $metadata } = await client.send(new CreateMultipartUploadCommand(command), { abortSignal });
       if (UploadId === undefined || UploadId === '') throw this.#lost('its answer has no upload id');
-      if (attempt === 0 && ($metadata.attempts ?? 1) === 1) this.#lostSince = undefined;
-      return UploadId;
+      return { id: UploadId, isOnly: attempt === 0 && ($metadata.attempts ?? 1) === 1 };
     });
+    this.#id = id;
+    if (isOnly) this.#lostSince = undefined;
   }
 
   /** `number` from 1. The bytes must not change until it has resolved, and may be kept for longer if it rejects. */
@@ -73,16 +75,16 @@ export class MultipartUpload {
       ContentLength: bytes.length,
       ...(checksums ? { ChecksumAlgorithm: 'CRC32' as const } : {}),
     };
-    await this.#run('storing', bytes.length, async (abortSignal) => {
+    const part = await this.#run('storing', bytes.length, async (abortSignal) => {
       try {
         const { ETag, ChecksumCRC32 } = await client.send(new UploadPartCommand(command), { abortSignal });
         if (ETag === undefined || ETag === '') throw this.#lost(`the answer to part ${number} has no ETag`);
-        const part = { PartNumber: number, ETag };
-        this.#parts.push(ChecksumCRC32 === undefined ? part : { ...part, ChecksumCRC32 });
+        return { PartNumber: number, ETag, ...(ChecksumCRC32 === undefined ? {} : { ChecksumCRC32 }) };
       } catch (error) {
         throw this.#unlessGone(error);
       }
     });
+    this.#parts.push(part);
   }
 
   /** FILE_EXISTS where the file was to be new and is not. After any failure the upload is to be aborted. */

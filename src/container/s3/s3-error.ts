@@ -107,6 +107,8 @@ const PASSING = new Set([
   'ExpiredTokenException',
   'IncompleteBody',
   'InternalError',
+  // A try that was given up has stored the part once more, under another ETag (as with SSE-KMS): the file is written again.
+  'InvalidPart',
   'NoSuchBucket',
   'OperationAborted',
   'RequestTimeout',

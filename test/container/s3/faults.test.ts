@@ -145,6 +145,12 @@ describe('a fault that stays', () => {
     expect(await names(container, '')).toEqual([]);
   });
 
+  it('of the end because a late try has stored a part anew is one after which the file is written again', async () => {
+    proxy.break(is.complete, { kind: 'error', status: 400, code: 'InvalidPart' }, 4);
+    await expect(putBytes(container, 'large', content(2 * PART))).rejects.toMatchObject({ retryable: true });
+    expect(await names(container, '')).toEqual([]);
+  });
+
   it.each([
     ['AccessDenied', 403, { code: 'CONTAINER_ACCESS_DENIED', retryable: false }],
     ['InvalidAccessKeyId', 403, { code: 'CONTAINER_ACCESS_DENIED', retryable: false }],
