@@ -1,7 +1,7 @@
 // Whether the cluster's history is still the one that was backed up, after a restart too. A cluster that is restored from a snapshot may have the same number, and may soon be at a higher revision than before:
 // what it has written since then must never be taken for the sequel of what is in the files.
 //
-// A mark (a revision that is in files, and a hash of its events) is recorded now and then, and compared before the first peek of a process.
+// A mark (a revision that is in files, and a hash of its events) is recorded now and then, and compared before the first peek of a process, and before the next one after a watch has broken.
 
 import type { Etcd3 } from 'etcd3';
 import { abortable } from '../../core/abort.js';
@@ -12,6 +12,7 @@ import { revisionNumber } from '../../etcd/keys.js';
 import { watchRevisions } from '../../etcd/watch-stream.js';
 import type { ProgressStore } from '../../ports/progress-store.js';
 import type { EtcdCluster } from './cluster.js';
+import { withinTime } from './cluster.js';
 import type { HistoryMark } from './log-records.js';
 import { hashOfEvents, readMark, writeMark } from './log-records.js';
 
@@ -34,17 +35,26 @@ export class LogHistory {
   readonly #marks = new Map<number, HistoryMark[]>();
   #recordedAt: number | undefined;
   #isSame = false;
+  /** How often it was doubted. */
+  #doubts = 0;
 
   constructor(options: LogHistoryOptions) {
     this.#options = options;
   }
 
-  /** Compares with what is recorded, once; LOG_INCONSISTENT when it is another history. What was compacted meanwhile cannot be compared. */
+  /** Compares with what is recorded, once, and again after a doubt; LOG_INCONSISTENT when it is another history. What was compacted meanwhile cannot be compared. */
   async check(signal: AbortSignal): Promise<void> {
     if (this.#isSame) return;
+    const doubts = this.#doubts;
     const mark = await abortable(readMark(this.#options.store), signal);
     if (mark !== undefined) await this.#compare(mark, signal);
-    this.#isSame = true;
+    this.#isSame = doubts === this.#doubts;
+  }
+
+  /** What was the same may not be so any more. */
+  doubt(): void {
+    this.#doubts++;
+    this.#isSame = false;
   }
 
   /** Of the last revision that a peek of the tag was answered with. */
@@ -75,9 +85,11 @@ export class LogHistory {
   async #compare(mark: HistoryMark, signal: AbortSignal): Promise<void> {
     const { cluster } = this.#options;
     await cluster.reach(BigInt(mark.revision), signal);
+    // Of a revision that is gone a watch would bring nothing before the next one is written.
+    if (!(await cluster.isKeptAfter(mark.revision - 1, signal)).kept) return;
     const hash = await this.#hashOf(mark.revision, signal);
     if (hash === mark.hash) return;
-    // A revision that is gone, or of which a compaction has left a part, says nothing.
+    // One that is gone since, or of which a compaction has left a part, says nothing.
     if (!(await cluster.isKeptAfter(mark.revision - 1, signal)).kept) return;
     throw new BackupError(
       'LOG_INCONSISTENT',
@@ -88,14 +100,22 @@ export class LogHistory {
   }
 
   async #hashOf(revision: number, signal: AbortSignal): Promise<string | undefined> {
-    const request = { key: ZERO_KEY, rangeEnd: ZERO_KEY, startRevision: BigInt(revision) };
     try {
-      for await (const { events } of watchRevisions(this.#options.client, request, { signal }))
-        if (events.length > 0)
-          return hashOfEvents(events.filter(({ kv }) => revisionNumber(kv.mod_revision) === revision));
+      // A member that has no leader takes a watch and says nothing; the next try may find another.
+      return await withinTime(this.#options.clock, 'compare the history', signal, (within) =>
+        this.#hashFromWatch(revision, within),
+      );
     } catch (error) {
       if (!BackupError.is(error, 'ETCD_COMPACTED')) throw error;
+      return undefined;
     }
+  }
+
+  async #hashFromWatch(revision: number, signal: AbortSignal): Promise<string | undefined> {
+    const request = { key: ZERO_KEY, rangeEnd: ZERO_KEY, startRevision: BigInt(revision) };
+    for await (const { events } of watchRevisions(this.#options.client, request, { signal }))
+      if (events.length > 0)
+        return hashOfEvents(events.filter(({ kv }) => revisionNumber(kv.mod_revision) === revision));
     return undefined;
   }
 }

@@ -172,6 +172,7 @@ export class EtcdLogSource implements LogSource {
       begin,
       batchBytes,
       bufferBytes: this.#bufferBytes,
+      onBroken: () => this.#history?.doubt(),
       pool: this.#pool,
     });
     streams.push(stream);

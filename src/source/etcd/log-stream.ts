@@ -27,6 +27,8 @@ export interface LogStreamOptions extends LogVersionsOptions {
   readonly cluster: EtcdCluster;
   /** Above it the watch is held up. */
   readonly bufferBytes: number;
+  /** The watch has broken: nobody knows what has become of the cluster until it is looked at again. */
+  readonly onBroken?: (() => void) | undefined;
 }
 
 export type LogStreamReply = ReadyBatch | { readonly compacted: Version };
@@ -230,6 +232,7 @@ export class LogStream {
 
   #fail(error: unknown): void {
     this.#endWatch();
+    this.#options.onBroken?.();
     this.#failure = error instanceof Error ? error : new Error(String(error));
     this.#notify();
   }
