@@ -1,4 +1,4 @@
-// That a log of etcd looks again whether the cluster is still the one that was backed up, whenever its watch has broken. With an etcd that obeys the test.
+// That a log of etcd looks again whether the cluster is still the one that was backed up, whenever its watch has broken; and that none of its calls is waited for without end. With an etcd that obeys the test.
 
 import { describe, expect, it } from 'vitest';
 import { logRouterTag } from '../../src/core/version.js';
@@ -69,5 +69,25 @@ describe('the history of a log of etcd', () => {
     await etcd.watch();
     await clock.advance(10_000);
     await reply;
+  });
+});
+
+describe('a pop that compacts', () => {
+  it('fails when etcd does not answer, and is tried again', async () => {
+    const clock = new ManualClock();
+    const etcd = new FakeEtcd();
+    etcd.client.kv.compact = () => new Promise(() => undefined);
+    const source = etcd.open(100, {
+      clock,
+      store: new MemoryProgressStore({ clock }),
+      compact: { retention: 0, interval: 0 },
+    });
+    await source.committedVersion(new AbortController().signal);
+    const popped = expect(source.pop({ epoch: 1, tag, upTo: 90n })).rejects.toMatchObject({
+      code: 'ETCD_UNAVAILABLE',
+      retryable: true,
+    });
+    await clock.advance(10_000);
+    await popped;
   });
 });

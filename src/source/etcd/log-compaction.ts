@@ -2,12 +2,14 @@
 // progress store, and the smallest of all counts.
 
 import type { Etcd3 } from 'etcd3';
+import { AbortScope, abortable } from '../../core/abort.js';
 import { checkNumber } from '../../core/check-option.js';
 import type { Clock } from '../../core/clock.js';
 import type { Version } from '../../core/version.js';
 import { asEtcdCall, etcdFault } from '../../etcd/errors.js';
 import type { ProgressStore } from '../../ports/progress-store.js';
 import { BackupError } from '../../core/errors.js';
+import { withinTime } from './cluster.js';
 import { recordPop } from './log-records.js';
 
 export interface EtcdCompactOptions {
@@ -77,8 +79,15 @@ export class LogCompaction {
   }
 
   async #compact(revision: Version): Promise<void> {
+    using scope = new AbortScope();
+    const request = { revision: String(revision), physical: false };
+    // A pop that never ended would be this tag's last.
+    const call = () =>
+      withinTime(this.#clock, 'compacting', scope.signal, (within) =>
+        abortable(this.#client.kv.compact(request), within),
+      );
     try {
-      await asEtcdCall('compacting', () => this.#client.kv.compact({ revision: String(revision), physical: false }));
+      await asEtcdCall('compacting', call);
     } catch (error) {
       // Someone has compacted further already.
       if (!(error instanceof BackupError) || etcdFault(error.cause) !== 'compacted') throw error;
