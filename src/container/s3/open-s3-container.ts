@@ -11,6 +11,8 @@ import { S3Container } from './s3-container.js';
 
 /** ms */
 const CONNECT_TIMEOUT = 10_000;
+/** ms without a byte either way, after which the SDK tries again on another connection. One that a router has dropped answers nothing, ever: it must not use up all the time of a try, nor that of a worker's job (`jobStallTimeout`). */
+const SILENCE_TIMEOUT = 20_000;
 /** ms after which a connection that nobody uses is closed. */
 const IDLE_TIMEOUT = 30_000;
 const MAX_SOCKETS = 64;
@@ -66,6 +68,7 @@ export function makeClient(location: S3Location, options: OpenS3Options): S3Clie
     maxAttempts: checkWholeNumber('sdkAttempts', options.sdkAttempts ?? 3, 1, 20),
     requestHandler: {
       connectionTimeout: location.tuning.connectTimeout ?? CONNECT_TIMEOUT,
+      socketTimeout: SILENCE_TIMEOUT,
       httpAgent: sockets,
       httpsAgent: sockets,
     },

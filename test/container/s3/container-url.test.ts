@@ -1,7 +1,11 @@
+import { once } from 'node:events';
+import type { AddressInfo } from 'node:net';
+import { createServer } from 'node:net';
+import { HeadBucketCommand } from '@aws-sdk/client-s3';
 import fc from 'fast-check';
 import { describe, expect, it } from 'vitest';
 import { parseContainerUrl } from '../../../src/container/s3/container-url.js';
-import { openS3Container } from '../../../src/container/s3/open-s3-container.js';
+import { makeClient, openS3Container } from '../../../src/container/s3/open-s3-container.js';
 import { guessRegion } from '../../../src/container/s3/region.js';
 import { BackupError } from '../../../src/core/errors.js';
 
@@ -173,6 +177,24 @@ describe('openS3Container', () => {
     expect(() => openS3Container('s3://bucket/name?region=r', options)).toThrow(
       expect.objectContaining({ code: 'INVALID_OPTION', message: expect.stringContaining(named) as string }),
     );
+  });
+
+  it('its client gives up a connection that says nothing, long before the try or a job’s time is over', async () => {
+    const silent = createServer(() => undefined).listen(0, '127.0.0.1');
+    await once(silent, 'listening');
+    const { port } = silent.address() as AddressInfo;
+    const credentials = { accessKeyId: 'x', secretAccessKey: 'y' };
+    const url = `s3://bucket/name?endpoint=http://127.0.0.1:${port}`;
+    const client = makeClient(parseContainerUrl(url), { credentials, sdkAttempts: 1 });
+    const abort = new AbortController();
+    const asked = client.send(new HeadBucketCommand({ Bucket: 'bucket' }), { abortSignal: abort.signal });
+    await once(silent, 'connection');
+    const handler: object & { httpHandlerConfigs?: () => unknown } = client.config.requestHandler as object;
+    expect(handler.httpHandlerConfigs?.()).toMatchObject({ socketTimeout: 20_000 });
+    abort.abort();
+    await expect(asked).rejects.toThrow();
+    client.destroy();
+    silent.close();
   });
 
   it('is called what its place is called, without credentials', () => {
