@@ -86,7 +86,7 @@ export class JobWriter {
         signal.throwIfAborted();
         if (error instanceof AssertionError) throw error;
         round.stall.count();
-        if (round.stall.left <= 0 || !isTransient(error))
+        if (round.stall.left <= 0 || !mayPass(error))
           return this.#fail(last !== undefined && this.#wasCutShort(error, round, before) ? last : error, round);
         last = error;
         const delay = Math.min(backoff(this.#run.retryPolicy, attempt), round.stall.left);
@@ -261,6 +261,11 @@ class JobRound {
     const before = this.job.progress;
     return { nextBegin: this.#end, bytes: before.bytes + this.#bytes, files: before.files + this.stretches.length };
   }
+}
+
+/** Rights that were taken away by mistake, keys that are being exchanged: a store that denies may soon allow again, and a job that has failed never comes back. */
+function mayPass(error: unknown): boolean {
+  return isTransient(error) || BackupError.is(error, 'CONTAINER_ACCESS_DENIED');
 }
 
 function asJobError(thrown: unknown, { job, uid }: JobRound): BackupError {

@@ -109,6 +109,14 @@ describe('P10 a job that fails for good', () => {
     expect((await world.mutations('bad')).length).toBe(3);
   });
 
+  it('is patient with a container that denies access for a while: keys are exchanged, rights come late', async () => {
+    await startWithJobs();
+    container.fail('writeFile', new BackupError('CONTAINER_ACCESS_DENIED', 'wrong key'), { match: logFiles, count: 3 });
+    await world.clock.advance(25_000);
+    expect((await status()).state).toBe('Running');
+    expect((await world.mutations('bad')).length).toBe(3);
+  });
+
   it('fails a job at once for an error that will not pass', async () => {
     const running = await startWithJobs();
     container.fail('writeFile', gone(), { match: logFiles });

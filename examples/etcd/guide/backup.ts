@@ -14,7 +14,9 @@ const epoch = await etcdEpoch({ client: cluster, store: progressStore, tags: 2, 
 const logSource = new EtcdLogSource({ client: cluster, epoch, store: progressStore });
 const rangeSource = new EtcdRangeSource({ client: cluster, epoch });
 
-const fleet = new BackupFleet({ logSource, epoch, progressStore, openContainer });
+// ms: an outage of S3 that is shorter than this ends no job.
+const jobStallTimeout = 3_600_000;
+const fleet = new BackupFleet({ logSource, epoch, progressStore, openContainer, jobStallTimeout });
 fleet.on('workerFailed', (error, { tag }, willRestart) => {
   console.error(willRestart ? 'warning:' : 'ALERT:', `tag ${tag}`, error);
 });
