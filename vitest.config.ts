@@ -1,3 +1,4 @@
+import { availableParallelism } from 'node:os';
 import { fileURLToPath } from 'node:url';
 import { defineConfig } from 'vitest/config';
 
@@ -14,5 +15,10 @@ export default defineConfig({
       { find: /^tidemark$/, replacement: src('./src/index.ts') },
     ],
   },
-  test: { include: ['test/**/*.test.ts', 'examples/**/*.test.ts'], testTimeout: 30_000 },
+  test: {
+    include: ['test/**/*.test.ts', 'examples/**/*.test.ts'],
+    testTimeout: 30_000,
+    // On two cores vitest would run one file at a time, and those that talk to servers mostly wait.
+    maxWorkers: Math.max(2, availableParallelism() - 1),
+  },
 });
