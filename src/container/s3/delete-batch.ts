@@ -138,9 +138,12 @@ export class DeleteBatch {
   }
 }
 
+/** Of a status 400: what passes, and says nothing of the request. */
+const PASSING = new Set(['BadDigest', 'ExpiredToken', 'InvalidToken', 'RequestTimeout', 'TokenRefreshRequired']);
+
 /** Also a store that wants another checksum of the request's body than the SDK gives. What is wrong with the keys themselves, single deletes tell. */
 function isUnknownRequest(failure: S3RequestError): boolean {
-  return isNotImplemented(failure) || failure.httpStatusCode === 400;
+  return isNotImplemented(failure) || (failure.httpStatusCode === 400 && !PASSING.has(failure.code));
 }
 
 /** An error inside an answer has a code, but no status. */

@@ -121,6 +121,19 @@ it.each([
   expect(proxy.count(is.deleteMany)).toBe(1);
 });
 
+it('deletes together again after an error that passes', async () => {
+  const { container } = await madeContainer(client);
+  for (const name of ['a', 'b', 'c', 'd']) await put(container, name, 'x');
+  proxy.heal();
+  proxy.break(is.deleteMany, { kind: 'error', status: 400, code: 'ExpiredToken' }, Infinity);
+  const refused = await Promise.allSettled(['a', 'b'].map((name) => container.deleteFile(name)));
+  expect(refused.map(({ status }) => status)).toEqual(['rejected', 'rejected']);
+  proxy.heal();
+  await Promise.all(['a', 'b', 'c', 'd'].map((name) => container.deleteFile(name)));
+  expect(await names(container, '')).toEqual([]);
+  expect(proxy.count(is.deleteMany)).toBe(1);
+});
+
 it('reads a file from one end to the other with few requests, and sees at once what it has written itself', async () => {
   const { container } = await madeContainer(client);
   const file = await container.writeFile('a');
