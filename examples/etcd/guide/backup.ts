@@ -19,6 +19,8 @@ const jobStallTimeout = 3_600_000;
 const fleet = new BackupFleet({ logSource, epoch, progressStore, openContainer, jobStallTimeout });
 fleet.on('workerFailed', (error, { tag }, willRestart) => {
   console.error(willRestart ? 'warning:' : 'ALERT:', `tag ${tag}`, error);
+  // What is final here may not be so elsewhere, or later: the other process takes over, and this one is started again.
+  if (!willRestart) stop.abort();
 });
 const snapshots = runSnapshots({
   progressStore,
