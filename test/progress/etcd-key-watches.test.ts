@@ -40,4 +40,23 @@ describe.skipIf(missing !== undefined)(`watches of keys${missing === undefined ?
     },
     TIMEOUT,
   );
+
+  it(
+    'have those read again who know of a revision that etcd, restored from an older state, has not come to',
+    async () => {
+      const keys = new StoreKeys('restored/');
+      const { header } = await client.kv.put({ key: keys.encode('a'), value: Buffer.from('x') });
+      const watches = new KeyWatches(client, keys, { clock: systemClock, random: systemRandom, silence: 10_000 });
+      const revision = Number(header.revision) + 1_000;
+      const wait = { key: 'a', seen: Buffer.from('x'), revision };
+      const { signal } = new AbortController();
+      const first = watches.wait(wait, signal);
+      await Promise.all([first, watches.wait(wait, signal)]);
+      // Who has read again waits as ever.
+      const second = watches.wait({ ...wait, revision: Number(header.revision) }, signal);
+      await client.kv.put({ key: keys.encode('a'), value: Buffer.from('y') });
+      await second;
+    },
+    TIMEOUT,
+  );
 });

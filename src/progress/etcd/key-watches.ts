@@ -33,6 +33,8 @@ interface KeyWatch {
   known: number;
   /** etcd's name for it on the stream of the moment; undefined: not yet. */
   id: string | undefined;
+  /** The member that watches is not as far as what is `known`: those who wait are to read again, in a moment. */
+  isAhead: boolean;
 }
 
 interface KeyWatchesOptions {
@@ -45,6 +47,8 @@ interface KeyWatchesOptions {
 /** ms between streams that fail one after the other, doubled each time. */
 const MIN_BACKOFF = 50;
 const MAX_BACKOFF = 5_000;
+/** ms after which those are to read again who wait for a key at a member that has not come as far as they: it may lag, and catch up meanwhile. */
+const SECOND_LOOK_DELAY = 1_000;
 
 export class KeyWatches {
   readonly #client: EtcdWatchClient;
@@ -75,7 +79,7 @@ export class KeyWatches {
       }
       const watch = this.#watchOf(wait);
       // Another has seen it change, or began to watch, later than this one has read: what lies between is not given again.
-      if (watch.known > wait.revision) {
+      if (watch.known > wait.revision && !watch.isAhead) {
         if (watch.waiters.size === 0) this.#drop(watch);
         resolve();
         return;
@@ -111,7 +115,7 @@ export class KeyWatches {
   #watchOf({ key, revision }: KeyWait): KeyWatch {
     const known = this.#watches.get(key);
     if (known !== undefined) return known;
-    const watch: KeyWatch = { key, waiters: new Set(), known: revision, id: undefined };
+    const watch: KeyWatch = { key, waiters: new Set(), known: revision, id: undefined, isAhead: false };
     this.#watches.set(key, watch);
     if (this.#stream !== undefined) this.#ask(this.#stream, watch);
     if (this.#scope === undefined) this.#running = this.#run(this.#running);
@@ -162,7 +166,7 @@ export class KeyWatches {
     try {
       for (const watch of this.#watches.values()) this.#ask(stream, watch);
       for (;;) {
-        this.#take(await stream.next());
+        this.#take(await stream.next(), scope.signal);
         onAnswer();
       }
     } finally {
@@ -175,13 +179,14 @@ export class KeyWatches {
 
   #ask(stream: WatchStream, watch: KeyWatch): void {
     watch.id = undefined;
+    watch.isAhead = false;
     this.#asked.push(watch);
     // What is known comes once more: a watch that begins at the compact revision is not told that deletes of that revision are gone (etcd before 3.4.34 and 3.5.16, pull request 18475).
     const from = Math.max(1, watch.known);
     stream.send({ create_request: { key: this.#keys.encode(watch.key), start_revision: String(from) } });
   }
 
-  #take(response: IWatchResponse): void {
+  #take(response: IWatchResponse, signal: AbortSignal): void {
     if (response.created) {
       const watch = this.#asked.shift();
       failIfCanceled(response);
@@ -189,6 +194,7 @@ export class KeyWatches {
       watch.id = response.watch_id;
       this.#byId.set(watch.id, watch);
       if (this.#watches.get(watch.key) !== watch) this.#cancel(watch.id);
+      else if (revisionNumber(response.header.revision) < watch.known) void this.#lookAgain(watch, signal);
       return;
     }
     const watch = this.#byId.get(response.watch_id);
@@ -196,6 +202,21 @@ export class KeyWatches {
     if (watch === undefined) return;
     if (response.canceled) this.#ended(watch, response);
     else for (const event of response.events) this.#changed(watch, event);
+  }
+
+  /**
+   * The store's etcd was restored from an older state: its next changes have revisions that were had already, and the watch would wait for ever. Or the member lags, and nothing is wrong: then a read
+   * more does no harm. Never rejects; ends with the stream.
+   */
+  async #lookAgain(watch: KeyWatch, signal: AbortSignal): Promise<void> {
+    watch.isAhead = true;
+    try {
+      await this.#options.clock.sleep(SECOND_LOOK_DELAY, signal);
+    } catch (error) {
+      if (!signal.aborted) this.#rejectAll(error as Error);
+      return;
+    }
+    for (const waiter of [...watch.waiters]) waiter.resolve();
   }
 
   /** By etcd, whose reason says whether it is worth trying again. */
