@@ -14,6 +14,8 @@ import { rangeOf } from '../../etcd/keys.js';
 import type { EtcdCluster } from './cluster.js';
 import { SMALL_ANSWERS } from './range-call.js';
 import { isOnlyEmptyKey } from './range-parts.js';
+import type { CallTime } from './timed-call.js';
+import { timedCall } from './timed-call.js';
 
 /** Bytes of keys and values that a page is meant to have: an eighth of what a client takes. */
 const PAGE_BYTES = 512 << 10;
@@ -43,10 +45,13 @@ export interface PagesRequest {
 export class EtcdPages {
   readonly #client: Etcd3;
   readonly #cluster: EtcdCluster;
+  readonly #time: CallTime;
 
-  constructor(client: Etcd3, cluster: EtcdCluster) {
+  /** `time`: of each page. */
+  constructor(client: Etcd3, cluster: EtcdCluster, time: CallTime) {
     this.#client = client;
     this.#cluster = cluster;
+    this.#time = time;
   }
 
   /** In key order; no page is empty. VERSION_TOO_OLD when the revision is compacted, also in the middle; LOG_INCONSISTENT for a revision that the cluster has not come to. */
@@ -110,7 +115,10 @@ export class EtcdPages {
   }
 
   async #call(wanted: IRangeRequest, signal: AbortSignal) {
-    const response = await abortable(this.#client.kv.range(wanted, SMALL_ANSWERS), signal);
+    const call = timedCall('reading rows', this.#time, (options) =>
+      this.#client.kv.range(wanted, { ...SMALL_ANSWERS, ...options }),
+    );
+    const response = await abortable(call, signal);
     this.#cluster.observe(response.header);
     return response;
   }

@@ -23,12 +23,15 @@ import { resolveKeys } from './options.js';
 import { EtcdPages } from './range-pages.js';
 import { withoutRanges } from './range-parts.js';
 import { listRegions } from './range-regions.js';
+import { CALL_TIMEOUT } from './timed-call.js';
 
 export interface EtcdRangeOptions extends EtcdOptions {
   /** From `etcdEpoch()`: answers of another cluster are refused. Default: the cluster that answers first. */
   readonly epoch?: Pick<EtcdEpoch, 'clusterId'> | undefined;
   /** Keys of a region, which one worker scans by itself. Default 10,000. */
   readonly keysPerRegion?: number | undefined;
+  /** ms: a page of rows without an answer has failed then, with ETCD_UNAVAILABLE. Default 30,000. */
+  readonly callTimeout?: number | undefined;
 }
 
 const KEYS_PER_REGION = 10_000;
@@ -52,12 +55,14 @@ export class EtcdRangeSource implements RangeSource {
   readonly #pages: EtcdPages;
 
   constructor(options: EtcdRangeOptions) {
-    const { client, epoch, keysPerRegion = KEYS_PER_REGION, clock = systemClock } = options;
+    const { client, epoch, keysPerRegion = KEYS_PER_REGION, callTimeout = CALL_TIMEOUT } = options;
+    const { clock = systemClock } = options;
     this.#filter = resolveKeys(options);
     this.#keysPerRegion = checkWholeNumber('keysPerRegion', keysPerRegion, 1);
     this.#clock = clock;
     this.#cluster = new EtcdCluster(client, clock, epoch?.clusterId);
-    this.#pages = new EtcdPages(client, this.#cluster);
+    const timeout = checkWholeNumber('callTimeout', callTimeout, 1);
+    this.#pages = new EtcdPages(client, this.#cluster, { clock, timeout });
   }
 
   /** By a linearizable read, which every commit that was acknowledged before is in. etcd's revision grows by writes alone: what is asked for beyond it is waited for until someone writes. */

@@ -9,17 +9,20 @@ import type { KeyRange } from '../../core/key-range.js';
 import { etcdError, etcdFault } from '../../etcd/errors.js';
 import { rangeOf } from '../../etcd/keys.js';
 import { SMALL_ANSWERS } from './range-call.js';
+import type { CallTime } from './timed-call.js';
+import { timedCall } from './timed-call.js';
 
 /** The range in parts of at most so many keys, as they are found when the part before has been dealt with. */
 export async function* partsOf(
   client: Etcd3,
   range: KeyRange,
   keys: number,
+  time: CallTime,
 ): AsyncGenerator<KeyRange, void, undefined> {
   let { begin } = range;
   let limit = keys;
   for (;;) {
-    const page = await firstKeys(client, { begin, end: range.end }, limit);
+    const page = await firstKeys(client, { begin, end: range.end }, limit, time);
     if (page === undefined) {
       limit = Math.max(1, limit >>> 2);
       continue;
@@ -34,11 +37,13 @@ export async function* partsOf(
 }
 
 /** undefined: so many are more than the client takes. */
-async function firstKeys(client: Etcd3, { begin, end }: KeyRange, limit: number) {
+async function firstKeys(client: Etcd3, { begin, end }: KeyRange, limit: number, time: CallTime) {
+  const what = 'looking for keys to clear';
+  const wanted = { ...rangeOf(begin, end), limit, keys_only: true };
   try {
-    return await client.kv.range({ ...rangeOf(begin, end), limit, keys_only: true }, SMALL_ANSWERS);
+    return await timedCall(what, time, (options) => client.kv.range(wanted, { ...SMALL_ANSWERS, ...options }));
   } catch (error) {
     if (etcdFault(error) === 'too-large' && limit > 1) return undefined;
-    throw etcdError('looking for keys to clear', error);
+    throw etcdError(what, error);
   }
 }

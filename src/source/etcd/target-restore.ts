@@ -17,13 +17,17 @@ import type {
 } from '../../ports/restore-target.js';
 import { asEtcdCall, etcdFault } from '../../etcd/errors.js';
 import { asBuffer, rangeOf } from '../../etcd/keys.js';
+import { batchesWithin } from '../../ports/apply-limits.js';
 import { prefixRange } from './options.js';
 import { SMALL_ANSWERS } from './range-call.js';
 import { isOnlyEmptyKey, withoutRanges } from './range-parts.js';
 import type { EtcdBatch } from './target-batch.js';
 import { etcdBatch, mostEtcdOperations } from './target-batch.js';
 import { partsOf } from './target-clear.js';
+import type { TargetApply } from './target-transaction.js';
 import { CheckpointKey, TargetTransactions, bytesFor } from './target-transaction.js';
+import type { CallTime } from './timed-call.js';
+import { CALL_TIMEOUT, timedCall } from './timed-call.js';
 
 export interface EtcdRestoreTargetOptions {
   /** The host's own client of the cluster, with no namespace. It is never closed here. `ETCD_GRPC_OPTIONS` are what its `grpcOptions` should hold at least. */
@@ -39,7 +43,9 @@ export interface EtcdRestoreTargetOptions {
   readonly maxTxnOps?: number | undefined;
   /** etcd's own `--max-request-bytes`. Default 1.5 MiB, as etcd's. */
   readonly maxRequestBytes?: number | undefined;
-  /** ms for which an apply is tried again while etcd does not answer, beside what the client does by itself. Default 30,000. */
+  /** ms: a call without an answer has failed then, with ETCD_UNAVAILABLE. Longer than your cluster needs for a transaction (etcd gives one up after 7 s by default). Default 30,000. */
+  readonly callTimeout?: number | undefined;
+  /** ms, from the first failure on, for which an apply is tried again while etcd does not answer, beside what the client does by itself. Default 30,000. */
   readonly retryFor?: number | undefined;
   readonly clock?: Clock | undefined;
   readonly random?: Random | undefined;
@@ -59,7 +65,11 @@ const READS = 128;
  * A row is a put, without a lease: leases are not restored, and a key that had one stays until someone deletes it. Keys get new revisions.
  *
  * Limits: an apply is one transaction, so it has at most about half of `maxTxnOps` operations (a clear is cut around every key that is set after it), and fits into `maxRequestBytes` with its checkpoint. A value
- * that etcd took by itself may be too large with that around it: then both `--max-request-bytes` and `maxRequestBytes` must be raised.
+ * that etcd took by itself may be too large with that around it: then both `--max-request-bytes` and `maxRequestBytes` must be raised. So they must for keys of more than 3,000 bytes, of which a checkpoint has two digits
+ * for each.
+ *
+ * An apply is two steps or more if the clears in it, cut around the keys that are set, make a request that etcd would not take: the cut clears go first, with the checkpoint of before. Whoever finds it so applies the same again, and
+ * comes to the same end: no key that was cleared early is there when the apply is done, whatever was computed from it, and no other key was touched.
  *
  * An apply of the phase `clearing` alone is not one step if it has to delete more than 10,000 keys of a range: each such step stores the same checkpoint, which says that the target is being cleared, and that
  * is what a restore does again when it finds it. A clear in the log is one step however many keys there are.
@@ -73,6 +83,7 @@ export class EtcdRestoreTarget implements RestoreTarget {
   readonly #own: KeyRange;
   /** What is never touched: sorted, disjoint. */
   readonly #holes: readonly KeyRange[];
+  readonly #time: CallTime;
   readonly #transactions: TargetTransactions;
   readonly #main: CheckpointKey;
   readonly #readsAtOnce: number;
@@ -85,15 +96,17 @@ export class EtcdRestoreTarget implements RestoreTarget {
 
   constructor(options: EtcdRestoreTargetOptions) {
     const { client, exclude = [], maxTxnOps = MAX_TXN_OPS, maxRequestBytes = MAX_REQUEST_BYTES } = options;
-    const { prefix = DEFAULT_PREFIX, retryFor = 30_000, clock = systemClock, random = systemRandom } = options;
+    const { prefix = DEFAULT_PREFIX, callTimeout = CALL_TIMEOUT, retryFor = 30_000 } = options;
+    const { clock = systemClock, random = systemRandom } = options;
     checkMethods('client', client, 'client of etcd3', ['getRoles', 'watch', 'lease', 'if']);
     for (const each of exclude) checkRange(each, 'exclude');
     this.#client = client;
     this.#own = prefixRange(checkPrefix(prefix));
     this.#holes = coalesceRanges([...exclude, this.#own]);
-    this.limits = limitsOf(maxTxnOps, maxRequestBytes, this.#holes.length);
+    this.limits = limitsOf(maxTxnOps, maxRequestBytes, this.#holes);
     checkWholeNumber('retryFor', retryFor, 0);
-    this.#transactions = new TargetTransactions({ client, clock, maxRequestBytes, retryFor });
+    this.#time = { clock, timeout: checkWholeNumber('callTimeout', callTimeout, 1) };
+    this.#transactions = new TargetTransactions({ client, clock, time: this.#time, maxRequestBytes, retryFor });
     this.#main = new CheckpointKey(this.#keyOf('checkpoint'));
     this.#readsAtOnce = Math.min(READS, maxTxnOps);
     this.#writer = random.uid();
@@ -123,7 +136,7 @@ export class EtcdRestoreTarget implements RestoreTarget {
     for (const part of withoutRanges([range], this.#holes)) {
       if (isOnlyEmptyKey(part.end)) continue;
       const wanted = { ...rangeOf(part.begin, part.end), limit: 1, keys_only: true };
-      const { kvs } = await asEtcdCall('looking for keys', () => this.#client.kv.range(wanted));
+      const { kvs } = await this.#call('looking for keys', (options) => this.#client.kv.range(wanted, options));
       if (kvs.length > 0) return false;
     }
     return true;
@@ -152,7 +165,7 @@ export class EtcdRestoreTarget implements RestoreTarget {
    */
   async forget(): Promise<void> {
     const { begin, end } = this.#own;
-    await asEtcdCall('deleting checkpoints', () => this.#client.kv.deleteRange(rangeOf(begin, end)));
+    await this.#call('deleting checkpoints', (options) => this.#client.kv.deleteRange(rangeOf(begin, end), options));
   }
 
   async #apply(
@@ -163,7 +176,31 @@ export class EtcdRestoreTarget implements RestoreTarget {
     for (const operation of operations) this.#checkWritable(operation);
     const batch = etcdBatch(operations, this.#holes);
     const ranges = checkpoint.phase === 'clearing' ? await this.#clearInSteps(own, batch, checkpoint) : batch.ranges;
-    await this.#commit(own, { ...batch, ranges }, checkpoint);
+    const whole = this.#applyOf(own, { ...batch, ranges }, checkpoint);
+    if (ranges.length === 0 || this.#transactions.fits(whole)) {
+      await this.#transactions.apply(whole);
+      return;
+    }
+    await this.#clearBefore(own, ranges, checkpoint);
+    await this.#commit(own, { ...batch, ranges: [] }, checkpoint);
+  }
+
+  /**
+   * The ranges by themselves, before the apply that they are of, which puts no key in them. Done again it finds them cleared: what it then computes from their keys may be something else, but is cleared as well. Each
+   * step writes the checkpoint that is there already, so that nothing of another restore can come after it; one that begins has none of its own, and says that the target is being cleared.
+   */
+  async #clearBefore(own: CheckpointKey, ranges: readonly KeyRange[], checkpoint: RestoreCheckpoint): Promise<void> {
+    if (own.seen === undefined) await this.#transactions.read(own);
+    const before = own.checkpoint;
+    const { restoreId } = checkpoint;
+    const goesOn =
+      checkpoint.phase !== 'clearing' && before?.restoreId === restoreId && before.phase !== 'done'
+        ? before
+        : undefined;
+    const place = goesOn ?? { restoreId, phase: 'clearing', version: 0n };
+    const clears = ranges.map(({ begin, end }) => ({ type: 'clear', begin, end }) as const);
+    for (const step of batchesWithin(clears, this.limits))
+      await this.#commit(own, { puts: [], deletes: [], ranges: step }, place);
   }
 
   /** Leaves the last part of each range. From the first step on the checkpoint says that the target is being cleared: whoever finds it so clears it again. */
@@ -171,7 +208,7 @@ export class EtcdRestoreTarget implements RestoreTarget {
     const rest: KeyRange[] = [];
     for (const range of batch.ranges) {
       let last: KeyRange | undefined;
-      for await (const part of partsOf(this.#client, range, CLEARED_AT_ONCE)) {
+      for await (const part of partsOf(this.#client, range, CLEARED_AT_ONCE, this.#time)) {
         if (last !== undefined) await this.#commit(own, { puts: [], deletes: [], ranges: [last] }, checkpoint);
         last = part;
       }
@@ -181,8 +218,12 @@ export class EtcdRestoreTarget implements RestoreTarget {
   }
 
   async #commit(own: CheckpointKey, batch: EtcdBatch, checkpoint: RestoreCheckpoint): Promise<void> {
+    await this.#transactions.apply(this.#applyOf(own, batch, checkpoint));
+  }
+
+  #applyOf(own: CheckpointKey, batch: EtcdBatch, checkpoint: RestoreCheckpoint): TargetApply {
     const apply = `${this.#writer}:${++this.#applies}`;
-    await this.#transactions.apply({ own, main: this.#main, batch, stored: { checkpoint, apply } });
+    return { own, main: this.#main, batch, stored: { checkpoint, apply } };
   }
 
   #checkWritable(operation: RestoreOperation): void {
@@ -218,9 +259,9 @@ export class EtcdRestoreTarget implements RestoreTarget {
     const there = keys.filter((key) => key.length > 0);
     if (there.length === 0) return keys.map(() => undefined);
     const success = there.map((key) => ({ request_range: { key: asBuffer(key) } }));
-    const response = await asEtcdCall('reading rows', async (): Promise<ITxnResponse | undefined> => {
+    const response = await this.#call('reading rows', async (options): Promise<ITxnResponse | undefined> => {
       try {
-        return await this.#client.kv.txn({ success }, SMALL_ANSWERS);
+        return await this.#client.kv.txn({ success }, { ...SMALL_ANSWERS, ...options });
       } catch (error) {
         if (etcdFault(error) === 'too-large' && keys.length > 1) return undefined;
         throw error;
@@ -232,6 +273,10 @@ export class EtcdRestoreTarget implements RestoreTarget {
     }
     let next = 0;
     return keys.map((key) => (key.length === 0 ? undefined : valueOf(response.responses[next++]?.response_range)));
+  }
+
+  #call<T>(what: string, call: (options: { readonly deadline: number }) => Promise<T>): Promise<T> {
+    return asEtcdCall(what, () => timedCall(what, this.#time, call));
   }
 
   #keyOf(name: string): Buffer {
@@ -254,12 +299,16 @@ function checkPrefix(prefix: Uint8Array | string): Uint8Array {
   throw new BackupError('INVALID_OPTION', `prefix must be from 1 to ${MAX_PREFIX} bytes, got ${bytes.length}`);
 }
 
-/** One operation of etcd is the checkpoint's. */
-function limitsOf(maxTxnOps: number, maxRequestBytes: number, holes: number): RestoreLimits {
-  checkWholeNumber('maxTxnOps', maxTxnOps, 2 + holes);
-  const operations = Math.floor((maxTxnOps - holes) / 2);
-  const most = mostEtcdOperations(operations, holes) + 1;
-  const least = maxRequestBytes - bytesFor(most, maxRequestBytes) + 1;
-  checkWholeNumber('maxRequestBytes', maxRequestBytes, least);
-  return { operations, bytes: bytesFor(most, maxRequestBytes) };
+/**
+ * One operation of etcd is the checkpoint's. The bytes are those of all that is put and deleted, each key once, and of any one range between such keys and holes; ranges that make more together go by themselves
+ * (`#clearBefore`). So a value may be nearly as large as a request.
+ */
+function limitsOf(maxTxnOps: number, maxRequestBytes: number, holes: readonly KeyRange[]): RestoreLimits {
+  checkWholeNumber('maxTxnOps', maxTxnOps, 2 + holes.length);
+  const operations = Math.floor((maxTxnOps - holes.length) / 2);
+  const most = mostEtcdOperations(operations, holes.length) + 1;
+  const edge = Math.max(...holes.map(({ begin, end }) => Math.max(begin.length, end.length)));
+  const bytes = bytesFor(most, maxRequestBytes) - 2 * edge;
+  checkWholeNumber('maxRequestBytes', maxRequestBytes, maxRequestBytes - bytes + 1);
+  return { operations, bytes };
 }

@@ -17,6 +17,8 @@ import { asBuffer, rangeOf } from '../../etcd/keys.js';
 import type { EtcdBatch } from './target-batch.js';
 import type { StoredCheckpoint } from './target-checkpoint.js';
 import { decodeCheckpoint, encodeCheckpoint } from './target-checkpoint.js';
+import type { CallTime } from './timed-call.js';
+import { timedCall } from './timed-call.js';
 
 /** Bytes that etcd's encoding needs around one operation, at most: four lengths and their tags. */
 export const OPERATION_OVERHEAD = 24;
@@ -40,6 +42,8 @@ export class CheckpointKey {
   readonly key: Buffer;
   /** '0': it was not there. undefined: not looked at yet. */
   seen: string | undefined;
+  /** What it held then. */
+  checkpoint: RestoreCheckpoint | undefined;
 
   constructor(key: Buffer) {
     this.key = key;
@@ -49,8 +53,10 @@ export class CheckpointKey {
 export interface TransactionOptions {
   readonly client: Etcd3;
   readonly clock: Clock;
+  /** Of each call. */
+  readonly time: CallTime;
   readonly maxRequestBytes: number;
-  /** ms */
+  /** ms, from the first failure on */
   readonly retryFor: number;
 }
 
@@ -72,8 +78,11 @@ export class TargetTransactions {
 
   /** What the key holds now, which counts as seen from now on. */
   async read(at: CheckpointKey): Promise<RestoreCheckpoint | undefined> {
-    const { client } = this.#options;
-    const { kvs } = await asEtcdCall('reading the checkpoint of a restore', () => client.kv.range({ key: at.key }));
+    const { client, time } = this.#options;
+    const what = 'reading the checkpoint of a restore';
+    const { kvs } = await asEtcdCall(what, () =>
+      timedCall(what, time, (options) => client.kv.range({ key: at.key }, options)),
+    );
     return see(at, kvs[0])?.checkpoint;
   }
 
@@ -84,31 +93,37 @@ export class TargetTransactions {
     const response = await this.#commit(this.#request(apply));
     if (response.succeeded) {
       own.seen = response.header.revision;
+      own.checkpoint = stored.checkpoint;
       return;
     }
     const found = see(own, response.responses[0]?.response_range.kvs[0]);
     if (found?.apply !== stored.apply) throw displaced(own);
   }
 
-  #request({ own, main, batch, stored }: TargetApply): ITxnRequest {
+  /** Whether it is no larger than a request may be. */
+  fits(apply: TargetApply): boolean {
+    return requestBytes(apply) <= this.#options.maxRequestBytes;
+  }
+
+  #request(apply: TargetApply): ITxnRequest {
+    const { own, batch, stored } = apply;
     const { maxRequestBytes } = this.#options;
+    const bytes = requestBytes(apply);
+    if (bytes > maxRequestBytes) throw tooLarge(bytes, maxRequestBytes);
     const value = encodeCheckpoint(stored);
-    const checkpoints = own === main ? [own] : [own, main];
     const success: IRequestOp[] = [
       { request_put: { key: own.key, value } },
       ...batch.puts.map((put) => ({ request_put: { key: asBuffer(put.key), value: asBuffer(put.value) } })),
       ...batch.deletes.map((key) => ({ request_delete_range: { key: asBuffer(key) } })),
       ...batch.ranges.map(({ begin, end }) => ({ request_delete_range: rangeOf(begin, end) })),
     ];
-    const bytes =
-      REQUEST_OVERHEAD +
-      success.length * OPERATION_OVERHEAD +
-      value.length +
-      checkpoints.reduce((sum, { key }) => sum + 3 * key.length + COMPARE_OVERHEAD, 0) +
-      bytesOf(batch);
-    if (bytes > maxRequestBytes) throw tooLarge(bytes, maxRequestBytes);
     return {
-      compare: checkpoints.map(({ key, seen = '0' }) => ({ key, target: 'Mod', result: 'Equal', mod_revision: seen })),
+      compare: checkpointsOf(apply).map(({ key, seen = '0' }) => ({
+        key,
+        target: 'Mod',
+        result: 'Equal',
+        mod_revision: seen,
+      })),
       success,
       failure: [{ request_range: { key: own.key } }],
     };
@@ -116,15 +131,15 @@ export class TargetTransactions {
 
   /** Tries again for as long as it is allowed to. */
   async #commit(request: ITxnRequest): Promise<ITxnResponse> {
-    const { client, clock, retryFor } = this.#options;
-    const until = clock.now() + retryFor;
+    const { client, clock, time, retryFor } = this.#options;
+    const what = 'applying a part of a restore';
+    let until: number | undefined;
     for (let wait = FIRST_WAIT; ; wait = Math.min(2 * wait, LONGEST_WAIT)) {
       try {
-        return await client.kv.txn(request);
+        return await timedCall(what, time, (options) => client.kv.txn(request, options));
       } catch (error) {
-        const fault = etcdFault(error);
-        const mayPass = fault === 'unavailable' || fault === 'busy' || fault === 'stale-auth';
-        if (!mayPass || clock.now() + wait > until) throw etcdError('applying a part of a restore', error);
+        until ??= clock.now() + retryFor;
+        if (!mayPass(error) || clock.now() + wait > until) throw etcdError(what, error);
       }
       await clock.sleep(wait);
     }
@@ -132,8 +147,32 @@ export class TargetTransactions {
 }
 
 function see(at: CheckpointKey, kv: IKeyValue | undefined): StoredCheckpoint | undefined {
+  const stored = kv === undefined ? undefined : decodeCheckpoint(kv.value, printableBytes(at.key));
   at.seen = kv?.mod_revision ?? '0';
-  return kv === undefined ? undefined : decodeCheckpoint(kv.value, printableBytes(at.key));
+  at.checkpoint = stored?.checkpoint;
+  return stored;
+}
+
+function mayPass(error: unknown): boolean {
+  const fault = etcdFault(error);
+  if (fault === undefined) return BackupError.is(error) && error.retryable;
+  return fault === 'unavailable' || fault === 'busy' || fault === 'stale-auth';
+}
+
+function checkpointsOf({ own, main }: TargetApply): readonly CheckpointKey[] {
+  return own === main ? [own] : [own, main];
+}
+
+/** At most. */
+function requestBytes(apply: TargetApply): number {
+  const { puts, deletes, ranges } = apply.batch;
+  return (
+    REQUEST_OVERHEAD +
+    (1 + puts.length + deletes.length + ranges.length) * OPERATION_OVERHEAD +
+    encodeCheckpoint(apply.stored).length +
+    checkpointsOf(apply).reduce((sum, { key }) => sum + 3 * key.length + COMPARE_OVERHEAD, 0) +
+    bytesOf(apply.batch)
+  );
 }
 
 function bytesOf({ puts, deletes, ranges }: EtcdBatch): number {
