@@ -3,7 +3,8 @@
 //
 // etcd counts whole seconds, and gives no lease less than one and a half election timeouts, in whole seconds again (etcd: minTTL in etcdserver/server.go, 2 s by default). A time is rounded up to that, never down: a
 // holder must not lose what it counts on. A lease that has run out is deleted within a second (the lessor looks every 500 ms). When the leader changes, the new one gives every lease its whole time again
-// (lessor.Promote): leases may live longer then, never shorter.
+// (lessor.Promote), so that leases live longer then. They may end early where the old leader was stuck (its disk, its processor): it could still revoke, by its own clock, what the new one had renewed (etcd issue
+// 15247, mended in 3.4.31 and 3.5.13). So it is the fence that makes work safe, never the time: a transaction that has read the lease does not commit once it is gone.
 
 import type { IKeyValue } from 'etcd3';
 import type { Random } from '../../core/clock.js';

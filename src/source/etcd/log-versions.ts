@@ -279,7 +279,7 @@ export class LogVersions {
   }
 }
 
-/** Its messages say PUT where the client's types say Put. */
+/** etcd's own definition calls it PUT; the one that the client brings along, whose names its messages have, Put. */
 function isPut({ type }: { readonly type: string }): boolean {
   return type === 'PUT' || type === 'Put';
 }
