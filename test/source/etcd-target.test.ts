@@ -8,6 +8,9 @@ import { NORMAL_KEYS } from '../../src/core/key-range.js';
 import type { RestoreOperation } from '../../src/ports/restore-target.js';
 import { restore } from '../../src/restore/restore.js';
 import { prefixRange } from '../../src/source/etcd/options.js';
+import { EtcdRangeSource } from '../../src/source/etcd/range-source.js';
+import { partsOf } from '../../src/source/etcd/target-clear.js';
+import { systemClock } from '../../src/core/clock.js';
 import type { EtcdRestoreTargetOptions } from '../../src/source/etcd/target-restore.js';
 import { EtcdRestoreTarget } from '../../src/source/etcd/target-restore.js';
 import { restoreTargetSuite } from '../../src/testing/target-suite.js';
@@ -130,6 +133,29 @@ describe.skipIf(missing !== undefined)(`EtcdRestoreTarget${missing === undefined
     ['callTimeout', { callTimeout: 0 }],
   ])('refuses a %s that makes no sense', (name, options) => {
     expect(() => targetOf(options)).toThrow(name);
+  });
+
+  it('waits for no answer for ever, nor do the reads of rows', async () => {
+    const kv = new Proxy({}, { get: () => () => new Promise(() => undefined) });
+    const frozen = new Proxy(client, {
+      get: (all, name): unknown => (name === 'kv' ? kv : Reflect.get(all, name, all)),
+    });
+    const target = targetOf({ client: frozen, callTimeout: 100 });
+    const range = prefixRange('a');
+    const { signal } = new AbortController();
+    const source = new EtcdRangeSource({ client: frozen, callTimeout: 100 });
+    const scan = source.scan({ region: { id: 'a', epoch: '1', range }, range, version: 1n, signal });
+    const calls: Readonly<Record<string, () => Promise<unknown>>> = {
+      read: () => target.read([utf8('a')]),
+      checkpoint: () => target.checkpoint(),
+      isEmpty: () => target.isEmpty(range),
+      forget: () => target.forget(),
+      apply: () => target.apply([clear('a', 'b')], at(1n)),
+      parts: () => partsOf(frozen, range, 10, { clock: systemClock, timeout: 100 }).next(),
+      scan: () => scan[Symbol.asyncIterator]().next(),
+    };
+    for (const [name, call] of Object.entries(calls))
+      await expect(call(), name).rejects.toMatchObject({ code: 'ETCD_UNAVAILABLE', retryable: true });
   });
 
   describe('an apply of as many bytes as the limits allow, of a clear and of rows in it', () => {
