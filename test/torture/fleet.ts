@@ -51,7 +51,7 @@ export async function runFleet(world: World, kills: number): Promise<void> {
   if (report.problems.length >= MOST_PROBLEMS)
     return Promise.all(slots.map((slot) => slot.stop())).then(() => undefined);
   report.say(`${report.counted(KILLS)} kills; from now on nobody is`);
-  for (const slot of slots) slot.start();
+  for (const slot of slots) await slot.start();
   if (random.chance(0.5)) world.recover(random.int(1, MOST_TAGS));
   await comeToRest(world, slots);
   await checkJobsAtRest(world, JOBS, 8);
@@ -85,6 +85,7 @@ class Slot {
   readonly #world: World;
   readonly #slot: (typeof SLOTS)[number];
   #child: Child | undefined;
+  #hadTwin = false;
 
   constructor(world: World, slot: (typeof SLOTS)[number]) {
     this.#world = world;
@@ -103,8 +104,12 @@ class Slot {
     }
   }
 
-  /** The one that goes on when all is over. */
-  start(): void {
+  /**
+   * The one that goes on when all is over. It is started anew if another has had its tags at the same time: if that one had learned of a recovery, claimed, and died, the one that it displaced does not
+   * take the tag back before the next epoch (see `recruit`: whoever starts a second recruiter for a tag restarts it when it dies; BackupFleet does by itself).
+   */
+  async start(): Promise<void> {
+    if (this.#hadTwin) await this.stop();
     if (this.#child?.isOver !== false) this.#child = this.#make();
   }
 
@@ -114,6 +119,7 @@ class Slot {
   }
 
   #make(killAtOperation?: number): Child {
+    this.#hadTwin = false;
     const { code, seed, logFolder, progressFolder, report } = this.#world;
     const settings = { ...this.#slot, seed, logFolder, progressFolder };
     return new Child({
@@ -151,7 +157,10 @@ class Slot {
     child.signal('SIGSTOP');
     report.count(`freezes: ${this.#slot.role}`);
     const isOvertaken = random.chance(0.5);
-    if (isOvertaken) this.#child = this.#make();
+    if (isOvertaken) {
+      this.#child = this.#make();
+      this.#hadTwin = true;
+    }
     await sleep(random.int(100, LONGEST_FREEZE));
     child.signal('SIGCONT');
     await sleep(random.int(0, 1_000));
@@ -245,7 +254,7 @@ async function checkLitter(world: World, slots: readonly Slot[]): Promise<void> 
   for (const folder of containers)
     for (const name of litter(folder)) report.problem(`${name} in ${folder} was not cleaned away`);
   world.start();
-  for (const slot of slots) slot.start();
+  for (const slot of slots) await slot.start();
   await sleep(3_000);
   await comeToRest(world, slots);
   await checkJobsAtRest(world, JOBS, 3);
