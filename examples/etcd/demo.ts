@@ -5,16 +5,15 @@ import { mkdir, writeFile } from 'node:fs/promises';
 import { dirname, join, resolve } from 'node:path';
 import { describeBackup, renderCoverage, verifyBackup, type BackupDescription, type VerifyReport } from 'tidemark';
 import { mebibytes, number, table } from '../level-host/display.js';
+import { runInterruptible } from '../level-host/interruptible.js';
 import { copyObjects, keepRows } from './backup-copy.js';
 import type { RestoreCheck } from './checks.js';
-import { parseOptions, USAGE, type DemoOptions } from './demo-options.js';
+import type { DemoOptions } from '../level-host/demo-options.js';
+import { parseOptions, USAGE } from './demo-options.js';
 import { etcdVersion, HOW_TO_INSTALL } from './etcd-server.js';
 import { TOTAL_TAGS } from './settings.js';
 import { prepareOut, Stage } from './stage.js';
 import { play, type Story } from './story.js';
-
-const INTERRUPTS = ['SIGINT', 'SIGTERM', 'SIGHUP'] as const;
-const INTERRUPTED = new Error('interrupted');
 
 async function runDemo(options: DemoOptions, abort: AbortController): Promise<void> {
   if (options.out !== undefined) await prepareOut(options.out);
@@ -85,9 +84,6 @@ function restored(what: string, { version, rows, milliseconds }: RestoreCheck): 
 }
 
 async function main(): Promise<void> {
-  const abort = new AbortController();
-  const interrupt = () => abort.abort(INTERRUPTED);
-  for (const signal of INTERRUPTS) process.on(signal, interrupt);
   let options: DemoOptions;
   try {
     options = parseOptions(process.argv.slice(2));
@@ -103,17 +99,7 @@ async function main(): Promise<void> {
     return;
   }
   console.log(version);
-  try {
-    await runDemo(options, abort);
-  } catch (error) {
-    // What failed first is the reason; the rest failed because everything was stopped.
-    const reason: unknown = abort.signal.aborted ? abort.signal.reason : error;
-    if (reason === INTERRUPTED) console.error('Interrupted');
-    else console.error('FAILED:', reason);
-    process.exitCode = 1;
-  } finally {
-    for (const signal of INTERRUPTS) process.off(signal, interrupt);
-  }
+  await runInterruptible((abort) => runDemo(options, abort));
 }
 
 await main();

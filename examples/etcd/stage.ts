@@ -9,7 +9,7 @@ import type { Etcd3 } from 'etcd3';
 import { BackupOperator, type BackupContainer, type Version } from 'tidemark';
 import { number, openDisplay, type Bar, type Display } from '../level-host/display.js';
 import { Children } from './children.js';
-import type { DemoOptions } from './demo-options.js';
+import type { DemoOptions } from '../level-host/demo-options.js';
 import { currentRevision } from './etcd-rows.js';
 import { s3Client } from './s3-server.js';
 import { startServers, type Servers } from './servers.js';

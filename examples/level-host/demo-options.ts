@@ -16,17 +16,25 @@ export const USAGE = `npm run demo -- [--seed N] [--transactions N] [--out DIR]
                      backup with snapshots likewise in DIR/snapshots; DIR must be new or empty`;
 
 export function parseOptions(args: readonly string[]): DemoOptions {
+  return parseDemoOptions(args, { transactions: 40_000, least: 1_000 });
+}
+
+/** `transactions`: how many where nothing is said; `least`: fewer show nothing. */
+export function parseDemoOptions(
+  args: readonly string[],
+  { transactions, least }: { readonly transactions: number; readonly least: number },
+): DemoOptions {
   const { values } = parseArgs({
     args: [...args],
     options: {
       seed: { type: 'string', default: '1' },
-      transactions: { type: 'string', default: '40000' },
+      transactions: { type: 'string', default: String(transactions) },
       out: { type: 'string' },
     },
   });
   return {
     seed: wholeNumber('--seed', values.seed, 0),
-    transactions: wholeNumber('--transactions', values.transactions, 1_000),
+    transactions: wholeNumber('--transactions', values.transactions, least),
     out: values.out,
   };
 }

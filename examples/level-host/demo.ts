@@ -7,12 +7,10 @@ import { describeBackup, renderCoverage, type BackupDescription, type Version } 
 import { checkRecords, checkRestores, openContainer, type RestoreCheck } from './checks.js';
 import { parseOptions, USAGE, type DemoOptions } from './demo-options.js';
 import { mebibytes, number, table } from './display.js';
+import { runInterruptible } from './interruptible.js';
 import { prepareOut, Stage } from './stage.js';
 import { checkSnapshots, type SnapshotChecks } from './snapshot-checks.js';
 import { play, SECOND_RANGE } from './story.js';
-
-const INTERRUPTS = ['SIGINT', 'SIGTERM', 'SIGHUP'] as const;
-const INTERRUPTED = new Error('interrupted');
 
 interface Results {
   readonly description: BackupDescription;
@@ -109,9 +107,6 @@ function restored(how: string, { version, rows, milliseconds }: RestoreCheck): T
 }
 
 async function main(): Promise<void> {
-  const abort = new AbortController();
-  const interrupt = () => abort.abort(INTERRUPTED);
-  for (const signal of INTERRUPTS) process.on(signal, interrupt);
   let options: DemoOptions;
   try {
     options = parseOptions(process.argv.slice(2));
@@ -120,17 +115,7 @@ async function main(): Promise<void> {
     process.exitCode = 2;
     return;
   }
-  try {
-    await runDemo(options, abort);
-  } catch (error) {
-    // What failed first is the reason; the rest failed because everything was stopped.
-    const reason: unknown = abort.signal.aborted ? abort.signal.reason : error;
-    if (reason === INTERRUPTED) console.error('Interrupted');
-    else console.error('FAILED:', reason);
-    process.exitCode = 1;
-  } finally {
-    for (const signal of INTERRUPTS) process.off(signal, interrupt);
-  }
+  await runInterruptible((abort) => runDemo(options, abort));
 }
 
 await main();

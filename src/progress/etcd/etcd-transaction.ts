@@ -5,7 +5,8 @@ import { BackupError } from '../../core/errors.js';
 import type { ProgressEntry, ProgressTransaction } from '../../ports/progress-store.js';
 import { etcdFault } from '../../etcd/errors.js';
 import { revisionNumber } from '../../etcd/keys.js';
-import { checkProgressKey, checkWritableKey } from '../progress-key.js';
+import { OwnWrites } from '../own-writes.js';
+import { checkProgressKey } from '../progress-key.js';
 import type { StoreCalls } from './store-calls.js';
 import type { StoreKeys } from './store-keys.js';
 
@@ -33,11 +34,10 @@ export class EtcdTransaction implements ProgressTransaction {
   /** Keys that were asked for by themselves or found in a range. */
   readonly #read = new Map<string, ReadValue>();
   readonly #ranges: ReadRange[] = [];
-  readonly #writes = new Map<string, Uint8Array | undefined>();
+  readonly #own = new OwnWrites();
   /** Resolves to the revision; the first read makes it. */
   #start: Promise<number> | undefined;
   #failure: unknown;
-  #isOver = false;
 
   constructor(calls: StoreCalls, keys: StoreKeys) {
     this.#calls = calls;
@@ -45,43 +45,30 @@ export class EtcdTransaction implements ProgressTransaction {
   }
 
   async get(key: string): Promise<Uint8Array | undefined> {
-    this.#checkOpen();
+    this.#own.checkOpen();
     checkProgressKey(key);
-    if (this.#writes.has(key)) return this.#writes.get(key)?.slice();
+    if (this.#own.has(key)) return this.#own.get(key);
     return (await this.#valueOf(key)).value?.slice();
   }
 
   async getRange(begin: string, end: string): Promise<readonly ProgressEntry[]> {
-    this.#checkOpen();
+    this.#own.checkOpen();
     if (begin >= end) return [];
-    const found = new Map(await this.#entriesOf({ begin: asciiBound(begin), end: asciiBound(end) }));
-    for (const [key, value] of this.#writes) {
-      if (key < begin || key >= end) continue;
-      if (value === undefined) found.delete(key);
-      else found.set(key, value);
-    }
-    const keys = [...found.keys()].sort();
-    return keys.map((key) => ({ key, value: (found.get(key) as Uint8Array).slice() }));
+    const found = await this.#entriesOf({ begin: asciiBound(begin), end: asciiBound(end) });
+    return this.#own.over(found, begin, end);
   }
 
   set(key: string, value: Uint8Array): void {
-    this.#checkOpen();
-    checkWritableKey(key);
-    if (!(value instanceof Uint8Array))
-      throw new BackupError('INVALID_OPTION', `the value of ${key} must be a Uint8Array`);
-    // Memory of its own: the caller may go on using what it gave, and a Buffer's slice() would share it.
-    this.#writes.set(key, new Uint8Array(value));
+    this.#own.set(key, value);
   }
 
   clear(key: string): void {
-    this.#checkOpen();
-    checkWritableKey(key);
-    this.#writes.set(key, undefined);
+    this.#own.clear(key);
   }
 
-  /** The body has returned: what it still does with the transaction is an error, since it would be lost. */
+  /** The body has returned. */
   end(): void {
-    this.#isOver = true;
+    this.#own.end();
   }
 
   get reads(): ReadonlyMap<string, ReadValue> {
@@ -93,7 +80,7 @@ export class EtcdTransaction implements ProgressTransaction {
   }
 
   get writes(): ReadonlyMap<string, Uint8Array | undefined> {
-    return this.#writes;
+    return this.#own.all;
   }
 
   /** Why a read failed, whatever the body made of it. */
@@ -183,11 +170,6 @@ export class EtcdTransaction implements ProgressTransaction {
       this.#failure ??= error;
       throw error;
     }
-  }
-
-  #checkOpen(): void {
-    if (this.#isOver)
-      throw new BackupError('INVALID_STATE', 'the transaction has ended: await every call inside its body');
   }
 }
 
