@@ -65,7 +65,10 @@ function parseS3(rest: string, refuse: Refuse): S3Location {
     if (parameter === 'region') region = value;
     else if (parameter === 'endpoint') endpoint = checkEndpoint(value, refuse);
     else if (parameter === 'path_style') forcePathStyle = wholeNumber(parameter, value, 0, 1, refuse) === 1;
-    else throw refuse(`it has the unknown parameter "${parameter}"`);
+    else
+      throw refuse(
+        `it has the unknown parameter "${parameter}": region, endpoint and path_style are known, the rest goes into options`,
+      );
   }
   const name = trimSlash(resource);
   const shown = new URLSearchParams();
@@ -278,7 +281,10 @@ function readParameters(given: Iterable<readonly [string, string]>, refuse: Refu
       default:
         if (RATE_LIMITS.includes(parameter))
           throw refuse(`the parameter "${parameter}" limits FoundationDB's speed, and is not kept here: leave it out`);
-        if (!WITHOUT_EFFECT.includes(parameter)) throw refuse(`it has the unknown parameter "${parameter}"`);
+        if (!WITHOUT_EFFECT.includes(parameter))
+          throw refuse(
+            `it has the unknown parameter "${parameter}": leave it out (docs/guides/s3.md lists those that are known)`,
+          );
         number(0, Number.MAX_SAFE_INTEGER);
     }
   }

@@ -80,7 +80,10 @@ export function checkSettings(client: S3Client, place: S3Place, url: string, opt
 /** INVALID_OPTION unless it names a bucket and a backup. The name's characters are those that FoundationDB takes, so that its tools can open the backup too. */
 export function checkPlace({ bucket, name }: S3Place): S3Place {
   if (typeof bucket !== 'string' || !/^[\w.-]{3,255}$/.test(bucket))
-    throw new BackupError('INVALID_OPTION', `bucket must be the name of a bucket, got ${JSON.stringify(bucket)}`);
+    throw new BackupError(
+      'INVALID_OPTION',
+      `bucket must be the name of a bucket, 3 to 255 letters, digits, "_", "-" and ".", got ${JSON.stringify(bucket)}`,
+    );
   if (typeof name !== 'string' || !/^[\w./-]+$/.test(name) || fileNameProblem(name) !== undefined) {
     throw new BackupError(
       'INVALID_OPTION',
