@@ -38,8 +38,9 @@ export interface EtcdProgressStoreOptions {
 }
 
 const DEFAULT_PREFIX = 'tidemark/';
-/** ms */
-const MAX_BACKOFF = 100;
+/** ms: the longest wait before a body runs again, by how often it has run. The longer it has been losing, the sooner it tries again: with waits that grow, whoever has just committed comes first every time. */
+const WAITS: readonly number[] = [2, 4, 8, 4, 2];
+const LAST_WAIT = 1;
 
 /**
  * Strictly serializable between all clients of the cluster: a transaction reads at one revision and commits in one etcd transaction that compares what it has read. A client that loses the answer to its commit
@@ -82,7 +83,7 @@ export class EtcdProgressStore implements ProgressStore {
       const run = await this.#run(body, committer);
       if (run !== undefined) return run.result;
       // Whoever runs again at once meets the same rivals.
-      await this.#clock.sleep(this.#random.next() * Math.min(MAX_BACKOFF, 2 ** attempt));
+      await this.#clock.sleep(this.#random.next() * (WAITS[attempt - 1] ?? LAST_WAIT));
     }
     const earlier = await committer.earlier(this.#transaction());
     if (earlier !== undefined) return earlier.result;
