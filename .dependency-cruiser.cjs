@@ -6,7 +6,7 @@ const floors = [
   ['core'],
   ['ports', 'format', 'schedule', 'etcd'],
   ['pipeline', 'job', 'snapshot', 'restore', 'container', 'progress', 'source', 'testing'],
-  ['worker'],
+  ['worker', 'br'],
   ['testing/simulation'],
 ];
 
@@ -15,16 +15,23 @@ const runtimePackages = ['async-mutex', 'eventemitter3', 'p-queue', 'tslib'];
 
 /** Packages that a host installs for one part of the library: each is used in one place alone, which the main face must not reach. */
 const optionalPeers = [
-  { name: 'hash-wasm', user: '^src/container/encrypted-xxh3\\.ts$' },
+  { name: 'hash-wasm', user: '^src/(container/encrypted-xxh3|format/sst/xxh)\\.ts$' },
   { name: '@aws-sdk/client-s3', user: '^src/container/s3/' },
   { name: 'etcd3', user: '^src/(etcd|progress/etcd|source/etcd)/' },
+  { name: '@toondepauw/node-zstd', user: '^src/format/sst/codecs/zstd\\.ts$' },
+  { name: 'lz4-napi', user: '^src/format/sst/codecs/lz4\\.ts$' },
+  { name: 'snappy', user: '^src/format/sst/codecs/snappy\\.ts$' },
+  { name: '@node-rs/crc32', user: '^src/format/sst/native-crc32c\\.ts$' },
+  { name: '@bufbuild/protobuf', user: '^src/format/br/proto/' },
+  { name: '@grpc/grpc-js', user: '^src/br/grpc/' },
+  { name: 'piscina', user: '^src/br/threads/' },
 ];
 const optionalUsers = optionalPeers.map(({ user }) => user);
 /** Faces of their own: subpaths of the package. */
-const subpaths = '^src/(container/encrypted-|container/s3/|etcd/|progress/etcd/|source/)';
+const subpaths = '^src/(container/encrypted-|container/s3/|etcd/|progress/etcd/|source/|format/(sst|br)/|br/)';
 
 /** The faces: nothing but re-exports, so nothing imports them. */
-const faces = '^src/(testing/|container/s3/|progress/etcd/|source/etcd/)?index\\.ts$';
+const faces = '^src/(testing/|container/s3/|progress/etcd/|source/etcd/|br/)?index\\.ts$';
 
 const insideOf = (folder) =>
   folder === 'testing' ? '^src/testing/(?!simulation/|index\\.ts$)' : `^src/${folder.replace('/', '\\/')}/`;

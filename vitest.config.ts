@@ -12,6 +12,7 @@ export default defineConfig({
       { find: /^tidemark\/container\/s3$/, replacement: src('./src/container/s3/index.ts') },
       { find: /^tidemark\/progress\/etcd$/, replacement: src('./src/progress/etcd/index.ts') },
       { find: /^tidemark\/source\/etcd$/, replacement: src('./src/source/etcd/index.ts') },
+      { find: /^tidemark\/br$/, replacement: src('./src/br/index.ts') },
       { find: /^tidemark$/, replacement: src('./src/index.ts') },
     ],
   },

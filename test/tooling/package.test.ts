@@ -33,8 +33,15 @@ describe('package.json', () => {
   it('has packages that a host installs only for what needs them, each of the version that the tests use, or newer', () => {
     expect(manifest.peerDependencies).toEqual({
       '@aws-sdk/client-s3': '^3.1169.0',
+      '@bufbuild/protobuf': '^2.17.0',
+      '@grpc/grpc-js': '^1.14.7',
+      '@node-rs/crc32': '^1.10.8',
+      '@toondepauw/node-zstd': '^1.2.0',
       etcd3: '^1.1.2',
       'hash-wasm': '^4.12.0',
+      'lz4-napi': '^2.10.0',
+      piscina: '^5.3.2',
+      snappy: '^7.4.3',
     });
     for (const name of Object.keys(manifest.peerDependencies)) {
       expect(manifest.peerDependenciesMeta[name], name).toEqual({ optional: true });
