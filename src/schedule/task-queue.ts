@@ -36,8 +36,10 @@ export abstract class TaskQueue implements Queue<RunFunction, SliceOptions> {
   readonly #times: TaskTimes;
   readonly #level1Ms: number;
   readonly #level2Ms: number;
-  /** Everything that has been measured. */
+  /** Everything that has been measured here. */
   #elapsed = 0;
+  /** What `count` was told. Not part of `#elapsed`: it is not to be taken from the time of a slice that runs here meanwhile. */
+  #counted = 0;
   /** The clock when it was last looked at: near enough for forgetting. */
   #recent: number;
 
@@ -63,9 +65,9 @@ export abstract class TaskQueue implements Queue<RunFunction, SliceOptions> {
     return this.#order.size;
   }
 
-  /** Synchronous time of all slices that have run, in ms. */
+  /** Time of all slices that have run, in ms: synchronous time, and what `count` was told. */
   get elapsed(): number {
-    return this.#elapsed;
+    return this.#elapsed + this.#counted;
   }
 
   /** Task ids that are remembered. */
@@ -80,7 +82,7 @@ export abstract class TaskQueue implements Queue<RunFunction, SliceOptions> {
 
   enqueue(run: RunFunction, options?: Partial<SliceOptions>): void {
     const time = this.#timeFor(options);
-    const level = options?.level ?? (time === undefined ? 0 : this.#levelOf(time));
+    const level = options?.level ?? (time === undefined ? 0 : this.levelOf(time));
     if (time !== undefined) time.level = level;
     this.#order.push({ run, id: options?.id, time, level, priority: this.#priorityOf(time, options) });
   }
@@ -95,6 +97,21 @@ export abstract class TaskQueue implements Queue<RunFunction, SliceOptions> {
   /** Runs `work`, which is synchronous, and counts its time to the task. What is measured inside it counts only there. */
   measure<T>(time: TaskTime, work: () => T): T {
     return this.#measure(time, time.level, work);
+  }
+
+  /** At which level a slice of the task would wait now. */
+  levelOf(time: TaskTime): Level {
+    if (time.ms < this.#level1Ms) return 0;
+    return time.ms < this.#level2Ms ? 1 : 2;
+  }
+
+  /** Counts `ms` that a slice of that level has run where this queue cannot measure it: on another thread. Its turn here took no time. */
+  count(time: TaskTime, level: Level, ms: number): void {
+    this.#recent = this.#clock.now();
+    this.#counted += ms;
+    time.ms += ms;
+    this.#times.see(time, this.#recent);
+    this.#order.ran(level, ms);
   }
 
   /** For `PQueue.sizeBy`: the slices that have these options, of `priority`, `level` and `taskId`. */
@@ -133,11 +150,6 @@ export abstract class TaskQueue implements Queue<RunFunction, SliceOptions> {
       return options.time;
     }
     return options?.taskId === undefined ? undefined : this.#times.of(options.taskId, this.#recent);
-  }
-
-  #levelOf(time: TaskTime): Level {
-    if (time.ms < this.#level1Ms) return 0;
-    return time.ms < this.#level2Ms ? 1 : 2;
   }
 
   #measure<T>(time: TaskTime | undefined, level: Level, work: () => T): T {

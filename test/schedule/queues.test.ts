@@ -256,6 +256,48 @@ describe('MultilevelQueue', () => {
     expect([queue?.timeOf('outer').ms, queue?.timeOf('inner').ms, queue?.elapsed]).toEqual([15, 30, 45]);
   });
 
+  it('counts time that was measured on another thread as if the slice had taken it here', () => {
+    const queue = new MultilevelQueue({ clock: new WorkClock() });
+    const time = queue.timeOf('thread');
+    const levels: Level[] = [];
+    for (const ms of [4.9, 0.1, 94.9, 0.1, 2000]) {
+      queue.enqueue(nothing, { time });
+      void queue.dequeue()?.();
+      levels.push(time.level);
+      queue.count(time, time.level, ms);
+    }
+    expect(levels).toEqual([0, 0, 1, 1, 2]);
+    expect([time.ms, queue.elapsed, queue.levelOf(time)]).toEqual([2100, 2100, 2]);
+    // Level 0 had next to nothing of more than a second.
+    expect(queue.level0Chance).toBeCloseTo(0.86);
+  });
+
+  it('does not take counted time from that of the slice in which it is counted', () => {
+    const clock = new WorkClock();
+    const queue = new MultilevelQueue({ clock });
+    const there = queue.timeOf('there');
+    queue.enqueue(
+      () => {
+        queue.count(there, 0, 40);
+        return clock.does(10);
+      },
+      { taskId: 'here' },
+    );
+    void queue.dequeue()?.();
+    expect([there.ms, queue.timeOf('here').ms, queue.elapsed]).toEqual([40, 10, 50]);
+  });
+
+  it('remembers a task for as long as time is counted to it', () => {
+    const clock = new WorkClock();
+    const queue = new MultilevelQueue({ clock, cleanupInterval: 1000 });
+    const time = queue.timeOf('thread');
+    for (let count = 0; count < 10; count++) {
+      clock.work(700);
+      queue.count(time, 0, 1);
+    }
+    expect(queue.timeOf('thread')).toBe(time);
+  });
+
   it('checks its options', () => {
     expect(() => new MultilevelQueue({ level0Share: 1.1 })).toThrow(
       /level0Share must be a number from 0 to 1, got 1.1/,
