@@ -1,13 +1,21 @@
-// The messages of TiKV's backup protocol (kvproto: brpb, and what it uses), as plain values. What an encoded message has and this page does not know is kept in `unknown` and written again.
-// Numbers that may exceed 2^53 are bigints: there is one of each per file, never per row.
+// The messages of a backup's meta data (kvproto: brpb), as plain values: every field of the original is here or, where a newer release has added one, kept in `unknown` and written again.
+// Numbers that may exceed 2^53 are bigints: there are a few of each per file, never per row. Requests, answers and errors: request-messages.ts, error-messages.ts.
+
+import type { BrBackupRequest, BrBackupResponse, BrStorageBackend } from './request-messages.js';
+import type { BrError } from './error-messages.js';
 
 /** Fields that this release does not know, as they were read: encoded, in order. */
 export type UnknownFields = Uint8Array;
 
+/** An enum of the protocol: a name, or the number of a value that this release does not know. */
+export type BrEnum<Name extends string> = Name | number;
+
 /** brpb.File: one SST file of a backup, or one leaf of its meta data. */
 export interface BrFile {
   readonly name: string;
-  /** 32 bytes, of the file as it is stored (after encryption). */
+  /**
+   * 32 bytes. Of an SST file: of the file as it is stored, after encryption. Of a file of meta data: of its content before encryption, as BR computes it.
+   */
   readonly sha256: Uint8Array;
   /** Raw user keys, begin inclusive, end exclusive (empty: no bound). */
   readonly startKey: Uint8Array;
@@ -19,6 +27,7 @@ export interface BrFile {
   readonly crc64xor: bigint;
   readonly totalKvs: bigint;
   readonly totalBytes: bigint;
+  /** Per table, where the rows of several tables share the file. */
   readonly tableMetas: readonly BrTableMeta[];
   readonly cf: string;
   /** Bytes, as stored. */
@@ -29,6 +38,7 @@ export interface BrFile {
 }
 
 export interface BrTableMeta {
+  /** Of a table or a partition. */
   readonly physicalId: bigint;
   readonly crc64xor: bigint;
   readonly totalKvs: bigint;
@@ -36,6 +46,7 @@ export interface BrTableMeta {
   readonly unknown?: UnknownFields | undefined;
 }
 
+/** A key range of a raw backup, and its column family. */
 export interface BrRawRange {
   readonly startKey: Uint8Array;
   readonly endKey: Uint8Array;
@@ -43,9 +54,133 @@ export interface BrRawRange {
   readonly unknown?: UnknownFields | undefined;
 }
 
+/** kvrpcpb.KeyRange: begin inclusive, end exclusive (empty: no bound). */
 export interface BrKeyRange {
   readonly startKey: Uint8Array;
   readonly endKey: Uint8Array;
+  readonly unknown?: UnknownFields | undefined;
+}
+
+/** A range and its files, of a backup that copied files (BackupMode 'file'). */
+export interface BrBackupRange {
+  readonly startKey: Uint8Array;
+  readonly endKey: Uint8Array;
+  readonly files: readonly BrFile[];
+  readonly unknown?: UnknownFields | undefined;
+}
+
+/** A node of the index of a newer backup: either names the files with the next nodes (`metaFiles`), or is a leaf with the things themselves. */
+export interface BrMetaFile {
+  readonly metaFiles: readonly BrFile[];
+  readonly dataFiles: readonly BrFile[];
+  readonly schemas: readonly BrSchema[];
+  readonly rawRanges: readonly BrRawRange[];
+  readonly backupRanges: readonly BrBackupRange[];
+  /** JSON of one DDL job (TiDB's model.Job) each. */
+  readonly ddls: readonly Uint8Array[];
+  readonly unknown?: UnknownFields | undefined;
+}
+
+/** A file with a part of a table's statistics. */
+export interface BrStatsFileIndex {
+  readonly name: string;
+  readonly sha256: Uint8Array;
+  /** Bytes, as stored (encrypted) and before encryption. */
+  readonly sizeEnc: bigint;
+  readonly sizeOri: bigint;
+  readonly cipherIv: Uint8Array;
+  /** Instead of a file, where it is small. */
+  readonly inlineData: Uint8Array;
+  readonly unknown?: UnknownFields | undefined;
+}
+
+/** A table and its database; a database alone where `table` is empty. */
+export interface BrSchema {
+  /** JSON of TiDB's model.DBInfo and model.TableInfo: tidb-schema.ts reads them. */
+  readonly db: Uint8Array;
+  readonly table: Uint8Array;
+  readonly crc64xor: bigint;
+  readonly totalKvs: bigint;
+  readonly totalBytes: bigint;
+  readonly tiflashReplicas: number;
+  /** JSON of the statistics, of older backups. */
+  readonly stats: Uint8Array;
+  readonly statsIndex: readonly BrStatsFileIndex[];
+  readonly isMergeOptionAllowed: boolean;
+  /** By partition name. */
+  readonly partitionMergeOptionAllowed: ReadonlyMap<string, boolean>;
+  readonly unknown?: UnknownFields | undefined;
+}
+
+/** JSON of a placement policy. */
+export interface BrPlacementPolicy {
+  readonly info: Uint8Array;
+  readonly unknown?: UnknownFields | undefined;
+}
+
+export interface BrIdMap {
+  readonly upstreamId: bigint;
+  readonly downstreamId: bigint;
+  readonly unknown?: UnknownFields | undefined;
+}
+
+export interface BrPitrTableMap {
+  readonly name: string;
+  readonly idMap?: BrIdMap | undefined;
+  readonly partitions: readonly BrIdMap[];
+  readonly filteredOut: boolean;
+  readonly unknown?: UnknownFields | undefined;
+}
+
+export interface BrPitrDbMap {
+  readonly name: string;
+  readonly idMap?: BrIdMap | undefined;
+  readonly tables: readonly BrPitrTableMap[];
+  readonly filteredOut: boolean;
+  readonly reused: boolean;
+  readonly unknown?: UnknownFields | undefined;
+}
+
+/** kvrpcpb.APIVersion: how keys and values of raw KV are made. */
+export type BrApiVersion = BrEnum<'v1' | 'v1ttl' | 'v2' | 'v3'>;
+
+/** Scanned rows, or copied files. */
+export type BrBackupMode = BrEnum<'scan' | 'file'>;
+
+/** brpb.BackupMeta: what the file `backupmeta` holds. */
+export interface BrBackupMeta {
+  readonly clusterId: bigint;
+  /** TiDB's or TiKV's version, a text as it came: often with quotes around it. */
+  readonly clusterVersion: string;
+  readonly brVersion: string;
+  /** 0: everything is in this message. 1: in the files that the indexes name. */
+  readonly version: number;
+  readonly files: readonly BrFile[];
+  readonly fileIndex?: BrMetaFile | undefined;
+  /** Timestamps: (startVersion, endVersion] of an incremental backup; a full one has startVersion 0, or the same as endVersion. */
+  readonly startVersion: bigint;
+  readonly endVersion: bigint;
+  readonly schemas: readonly BrSchema[];
+  readonly schemaIndex?: BrMetaFile | undefined;
+  readonly backupSchemaVersion: number;
+  readonly isRawKv: boolean;
+  readonly rawRanges: readonly BrRawRange[];
+  readonly rawRangeIndex?: BrMetaFile | undefined;
+  /** JSON: a list of DDL jobs. */
+  readonly ddls: Uint8Array;
+  readonly ddlIndexes?: BrMetaFile | undefined;
+  readonly backupResult: string;
+  readonly apiVersion: BrApiVersion;
+  readonly policies: readonly BrPlacementPolicy[];
+  /** 'True' or 'False', or empty, as TiDB keeps it. */
+  readonly newCollationsEnabled: string;
+  readonly isTxnKv: boolean;
+  readonly dbMaps: readonly BrPitrDbMap[];
+  readonly mode: BrBackupMode;
+  readonly ranges: readonly BrBackupRange[];
+  /** Bytes of all files of the backup. */
+  readonly backupSize: bigint;
+  readonly unknown?: UnknownFields | undefined;
 }
 
 export type BrCipherMethod = 'plaintext' | 'aes128-ctr' | 'aes192-ctr' | 'aes256-ctr';
@@ -54,4 +189,46 @@ export interface BrCipher {
   readonly method: BrCipherMethod;
   /** 16, 24 or 32 bytes. Never in an error or a description. */
   readonly key: Uint8Array;
+}
+
+/** The messages that can be encoded and decoded by themselves. */
+export interface BrMessageTypes {
+  readonly BackupMeta: BrBackupMeta;
+  readonly MetaFile: BrMetaFile;
+  readonly File: BrFile;
+  readonly Schema: BrSchema;
+  readonly RawRange: BrRawRange;
+  readonly BackupRequest: BrBackupRequest;
+  readonly BackupResponse: BrBackupResponse;
+  readonly StorageBackend: BrStorageBackend;
+  readonly Error: BrError;
+}
+
+export type BrMessageType = keyof BrMessageTypes;
+
+/**
+ * What `encode` takes for a message: fields that are left out have their defaults (zero, empty, none), in messages inside of it too. `kind` says which alternative an object is and is never left out.
+ */
+export type BrInit<T> = T extends
+  Uint8Array | bigint | number | string | boolean | undefined | ReadonlyMap<string, unknown>
+  ? T
+  : T extends readonly (infer Item)[]
+    ? readonly BrInit<Item>[]
+    : { readonly [K in keyof T as K extends 'kind' ? K : never]: T[K] } & {
+        readonly [K in keyof T as K extends 'kind' ? never : K]?: BrInit<T[K]> | undefined;
+      };
+
+export interface BrDecodeOptions {
+  /** Where the bytes are from, for errors. */
+  readonly file?: string | undefined;
+}
+
+/** Encodes and decodes the protocol's messages. From `loadBrMessages()`. */
+export interface BrMessages {
+  /** Deterministic: fields by number, then the unknown ones. INVALID_OPTION, naming the field, for a value that the field cannot hold. */
+  encode<T extends BrMessageType>(type: T, message: BrInit<BrMessageTypes[T]>): Uint8Array;
+  /**
+   * Byte fields of the result are views of `bytes`, which must not change while they are used. CORRUPT_FILE (with the file, and the offset) for anything that is not such a message: cut, nested too deep, with text that is not UTF-8.
+   */
+  decode<T extends BrMessageType>(type: T, bytes: Uint8Array, options?: BrDecodeOptions): BrMessageTypes[T];
 }
