@@ -6,16 +6,17 @@ import { equalBytes, compareBytes } from '../core/bytes.js';
 import { BackupError } from '../core/errors.js';
 import type { KeyRange } from '../core/key-range.js';
 import { formatRange } from '../core/key-range.js';
-import type { RangeSource, Region } from '../ports/range-source.js';
+import type { Region } from '../ports/range-source.js';
 import type { RetryPolicy } from './backoff.js';
 import { retrying } from './backoff.js';
 import type { RangeFailed } from './range-response.js';
+import type { RegionSource } from './row-format.js';
 
 /** A region, or the part of it that was asked for: `region.range` is that part. Neighbours in a batch touch. */
 export type RegionBatch = readonly Region[];
 
 export class ScanProgress {
-  readonly #source: RangeSource;
+  readonly #source: Pick<RegionSource<unknown>, 'regions'>;
   readonly #batchSize: number;
   readonly #policy: RetryPolicy;
   /** What is still to be handed out. */
@@ -23,7 +24,12 @@ export class ScanProgress {
   readonly #turn = new Mutex();
 
   /** `ranges` sorted and disjoint. */
-  constructor(source: RangeSource, ranges: readonly KeyRange[], batchSize: number, policy: RetryPolicy) {
+  constructor(
+    source: Pick<RegionSource<unknown>, 'regions'>,
+    ranges: readonly KeyRange[],
+    batchSize: number,
+    policy: RetryPolicy,
+  ) {
     this.#source = source;
     this.#left = [...ranges];
     this.#batchSize = batchSize;

@@ -3,29 +3,25 @@
 import { abortableStream } from '../core/abort.js';
 import { equalBytes } from '../core/bytes.js';
 import { AssertionError, BackupError, assert } from '../core/errors.js';
-import type { RangeSource, Region } from '../ports/range-source.js';
+import type { Region } from '../ports/range-source.js';
 import type { TaskHandle } from '../schedule/task.js';
 import type { RetryPolicy } from './backoff.js';
 import { backOff } from './backoff.js';
-import type { RangeResponse } from './range-response.js';
-import type { RowCutter } from './row-cutter.js';
-import type { SaveWorkers } from './save-workers.js';
+import type { RangeFailed } from './range-response.js';
+import type { RegionSource, RowCutter, RowFormat, ScanVersions, VersionHold } from './row-format.js';
 import type { RegionBatch, ScanProgress } from './scan-progress.js';
-import type { SnapshotVersions, VersionHold } from './versions.js';
 
-export interface ScanContext {
-  readonly source: RangeSource;
+export interface ScanContext<Batch> {
+  readonly source: RegionSource<Batch>;
   readonly progress: ScanProgress;
-  readonly versions: SnapshotVersions;
-  readonly saving: SaveWorkers;
+  readonly versions: ScanVersions;
+  readonly format: RowFormat<Batch>;
   readonly policy: RetryPolicy;
-  /** One for each batch of regions. */
-  readonly newCutter: (task: TaskHandle) => RowCutter;
-  readonly respond: (response: RangeResponse) => Promise<void>;
+  readonly respond: (failed: RangeFailed) => Promise<void>;
 }
 
 /** What one scan worker has at hand. */
-interface Scan extends ScanContext {
+interface Scan<Batch> extends ScanContext<Batch> {
   readonly task: TaskHandle;
   /** Aborts with the request, and when the pool is stopped. */
   readonly signal: AbortSignal;
@@ -38,21 +34,21 @@ const SLICE_BYTES = 128 << 10;
 const SLICE_BATCHES = 64;
 
 /** Goes on until there are no regions left, which it then says, or until it has scanned so many batches. */
-export async function* scanWorker(
-  context: ScanContext,
+export async function* scanWorker<Batch>(
+  context: ScanContext<Batch>,
   task: TaskHandle,
   maxBatches = Infinity,
 ): AsyncGenerator<undefined, boolean, undefined> {
-  const { policy, progress, respond, saving } = context;
+  const { format, policy, progress, respond } = context;
   const { signal } = task;
-  const scan: Scan = { ...context, task, signal };
+  const scan: Scan<Batch> = { ...context, task, signal };
   for (let batches = 0; batches < maxBatches; batches++) {
-    if (saving.givenUp !== undefined) {
-      for (const range of progress.stop()) await respond({ range, error: saving.givenUp.error });
+    if (format.givenUp !== undefined) {
+      for (const range of progress.stop()) await respond({ range, error: format.givenUp.error });
       return true;
     }
     // While the container has trouble there is no hurry.
-    if (saving.failuresInARow > 0) await backOff(policy, saving.failuresInARow, signal);
+    if (format.failuresInARow > 0) await backOff(policy, format.failuresInARow, signal);
     const next = await progress.next(signal);
     if (next === undefined) return true;
     if ('error' in next) await respond(next);
@@ -61,19 +57,19 @@ export async function* scanWorker(
   return false;
 }
 
-/** Neighbours, whose rows go on in one file while the version stays the same and nothing fails. */
-async function* scanBatch(scan: Scan, batch: RegionBatch): Slices {
-  const cutter = scan.newCutter(scan.task);
+/** Neighbours, which may share files while the version stays the same and nothing fails. */
+async function* scanBatch<Batch>(scan: Scan<Batch>, batch: RegionBatch): Slices {
+  const cutter = scan.format.newCutter(scan.task);
   for (const region of batch) {
-    cutter.goTo(region.range.begin);
+    cutter.enter(region);
     yield* scanRegion(scan, cutter, region);
     assert(equalBytes(cutter.at, region.range.end), 'a region is scanned to its end, or answered with an error');
   }
   await cutter.endFile();
 }
 
-/** What the source no longer has at one version is read at a newer one, for as long as that gets further. */
-async function* scanRegion(scan: Scan, cutter: RowCutter, region: Region): Slices {
+/** What the source no longer has at one version is read at a newer one, where there may be one, for as long as that gets further. */
+async function* scanRegion<Batch>(scan: Scan<Batch>, cutter: RowCutter<Batch>, region: Region): Slices {
   const { policy, respond, signal, versions } = scan;
   for (let attempt = 1; ; attempt++) {
     const from = cutter.at;
@@ -90,22 +86,28 @@ async function* scanRegion(scan: Scan, cutter: RowCutter, region: Region): Slice
       // The last row was the last that there could be.
       if (equalBytes(cutter.at, region.range.end)) return;
       if (!equalBytes(cutter.at, from)) attempt = 0;
-      if (!BackupError.is(error, 'VERSION_TOO_OLD') || attempt >= policy.maxAttempts) {
+      const canRenew = versions.renew !== undefined && BackupError.is(error, 'VERSION_TOO_OLD');
+      if (!canRenew || attempt >= policy.maxAttempts) {
         await respond({ range: { begin: cutter.at, end: region.range.end }, error });
-        cutter.goTo(region.range.end);
+        cutter.skipTo(region.range.end);
         return;
       }
     } finally {
       await versions.letGo(hold);
     }
     if (attempt > 1) await backOff(policy, attempt - 1, signal);
-    await versions.renew(hold, signal);
+    await versions.renew?.(hold, signal);
   }
 }
 
 /** Scans from where the cutter is to the region's end, or until it throws: then the cutter knows how far the rows are whole. */
-async function* scanAt(scan: Scan, cutter: RowCutter, region: Region, { version }: VersionHold): Slices {
-  const { saving, signal, source } = scan;
+async function* scanAt<Batch>(
+  scan: Scan<Batch>,
+  cutter: RowCutter<Batch>,
+  region: Region,
+  { version }: VersionHold,
+): Slices {
+  const { format, signal, source } = scan;
   const { end } = region.range;
   await cutter.useVersion(version);
   const request = { region, range: { begin: cutter.at, end }, version, signal };
@@ -113,7 +115,7 @@ async function* scanAt(scan: Scan, cutter: RowCutter, region: Region, { version 
   let batches = 0;
   for await (const batch of abortableStream(source.scan(request), signal)) {
     await cutter.add(batch, region);
-    if (saving.givenUp !== undefined) throw saving.givenUp.error;
+    if (format.givenUp !== undefined) throw format.givenUp.error;
     if (cutter.encodedBytes < sliceEnd && ++batches < SLICE_BATCHES) continue;
     sliceEnd = cutter.encodedBytes + SLICE_BYTES;
     batches = 0;

@@ -10,11 +10,9 @@ import { maxVersion } from '../core/version.js';
 import type { RangeSource } from '../ports/range-source.js';
 import type { RetryPolicy } from './backoff.js';
 import { retrying } from './backoff.js';
+import type { ScanVersions, VersionHold } from './row-format.js';
 
-/** Someone reads at this version, until `letGo`. */
-export interface VersionHold {
-  readonly version: Version;
-}
+export type { VersionHold } from './row-format.js';
 
 export interface VersionsOptions {
   readonly source: RangeSource;
@@ -32,7 +30,7 @@ interface Held extends VersionHold {
 }
 
 /** The version at which a snapshot's new scans read, and who still reads at which. Made by `open`; `close` it when nothing reads any more. */
-export class SnapshotVersions {
+export class SnapshotVersions implements ScanVersions {
   readonly #source: RangeSource;
   readonly #policy: RetryPolicy;
   readonly #atLeast: Version;

@@ -10,9 +10,10 @@ import { rangeBlockSizeFor } from '../format/fdb/range-file-encoder.js';
 import type { KeyValueBatch, Region } from '../ports/range-source.js';
 import type { TaskHandle } from '../schedule/task.js';
 import { OpenRangeFile } from './open-range-file.js';
+import type { RowCutter } from './row-format.js';
 import type { SaveChannel } from './save-channel.js';
 
-export interface RowCutterOptions {
+export interface RangeFileCutterOptions {
   readonly blockSize: number;
   readonly maxFileSize: number;
   readonly pool: BufferPool;
@@ -26,8 +27,8 @@ type Row = readonly [key: Uint8Array, value: Uint8Array];
 /** Encoded bytes after which they are passed on to the save workers. */
 const FLUSH_BYTES = 1 << 20;
 
-export class RowCutter {
-  readonly #options: RowCutterOptions;
+export class RangeFileCutter implements RowCutter<KeyValueBatch> {
+  readonly #options: RangeFileCutterOptions;
   /** The keys from #begin to #at have been scanned at #version; their rows, if there are any, are in #file. */
   #begin: Uint8Array | undefined;
   #at: Uint8Array = new Uint8Array(0);
@@ -40,35 +41,35 @@ export class RowCutter {
   /** Of the files before #file. */
   #endedBytes = 0;
 
-  constructor(options: RowCutterOptions) {
+  constructor(options: RangeFileCutterOptions) {
     this.#options = options;
   }
 
-  /** Everything below it is scanned. */
   get at(): Uint8Array {
     return this.#at;
   }
 
-  /** Of all files so far. */
   get encodedBytes(): number {
     return this.#endedBytes + (this.#file?.bytes ?? 0);
   }
 
-  /** Moves on to a key up to which the file already reaches, or over keys that no file is to cover. */
-  goTo(key: Uint8Array): void {
+  /** The file goes on: neighbours share it. */
+  enter({ range }: Region): void {
+    this.skipTo(range.begin);
+  }
+
+  skipTo(key: Uint8Array): void {
     const isThere = compareBytes(key, this.#at) === 0;
     assert(isThere || this.#begin === undefined, 'a file does not cover what was left out');
     this.#at = key;
   }
 
-  /** The next rows are of that version. */
   async useVersion(version: Version): Promise<void> {
     if (version !== this.#version) await this.endFile();
     this.#version = version;
     this.#begin ??= this.#at;
   }
 
-  /** Rows of the region, from `at` on. ADAPTER_CONTRACT for any others. */
   async add(batch: KeyValueBatch, region: Region): Promise<void> {
     if (batch.length === 0) return;
     checkBatch(batch, this.#at, region);
@@ -82,12 +83,10 @@ export class RowCutter {
     }
   }
 
-  /** There are no more rows below `end`. */
   coverTo(end: Uint8Array): void {
     this.#at = end;
   }
 
-  /** What has been scanned becomes a file of its own, also without rows; nothing if nothing was scanned. */
   async endFile(): Promise<void> {
     const file = this.#file;
     let begin = this.#begin;
@@ -103,7 +102,6 @@ export class RowCutter {
     await this.#end(this.#open(begin, this.#at.length), this.#at);
   }
 
-  /** What has been scanned cannot be relied on. */
   fail(error: unknown): void {
     this.#file?.fail(error);
   }
