@@ -2,11 +2,10 @@
 
 import { EMPTY_BYTES } from '../core/bytes.js';
 import { BackupError } from '../core/errors.js';
-import type { KeyRange } from '../core/key-range.js';
-import { formatRange } from '../core/key-range.js';
 import type { Version } from '../core/version.js';
-import { NO_LIMITS, batchesWithin, checkWithinLimits } from '../ports/apply-limits.js';
 import type { RestoreCheckpoint, RestoreShard, RestoreTarget } from '../ports/restore-target.js';
+import type { ClearTargetOptions } from './clear-target.js';
+import { clearRanges, rangesToClear } from './clear-target.js';
 import type { PartOfVersion } from './log-applier.js';
 import { parseCursor } from './log-applier.js';
 import type { RestoreSet } from './restore-pieces.js';
@@ -32,16 +31,9 @@ export interface TargetState {
   readonly resumed: boolean;
 }
 
-export interface PrepareOptions {
-  readonly target: RestoreTarget;
-  readonly restoreId: string;
+export interface PrepareOptions extends ClearTargetOptions {
   readonly set: RestoreSet;
-  /** What `set.ranges` are in the target. */
-  readonly targetRanges: readonly KeyRange[];
-  readonly clearTarget: boolean;
   readonly shards: number;
-  /** The target's own. */
-  readonly checkpoint: RestoreCheckpoint | undefined;
 }
 
 /** For how many was planned: there may be fewer, and planned for fewer there might be fewer still. */
@@ -53,30 +45,8 @@ export async function prepareTarget(options: PrepareOptions): Promise<TargetStat
   if (checkpoint?.restoreId === restoreId) {
     if (checkpoint.phase === 'rows' || checkpoint.phase === 'log') return resume(checkpoint, options);
   }
-  await clearRanges(options);
+  await clearRanges(options, await rangesToClear(options));
   return start(options);
-}
-
-async function clearRanges(options: PrepareOptions): Promise<void> {
-  const { target, restoreId, checkpoint, clearTarget } = options;
-  const full: KeyRange[] = [];
-  for (const range of options.targetRanges) if (!(await target.isEmpty(range))) full.push(range);
-  if (full.length === 0) return;
-  if (!clearTarget) {
-    const what =
-      checkpoint === undefined || checkpoint.restoreId === restoreId
-        ? ''
-        : ` (it was last written by another restore, which is ${checkpoint.phase === 'done' ? 'done' : 'not done'})`;
-    throw new BackupError(
-      'TARGET_NOT_EMPTY',
-      `the target holds keys in ${formatRange(full[0]!)}${what}; pass clearTarget: true to clear the restored ranges first`,
-    );
-  }
-  const clears = full.map(({ begin, end }) => ({ type: 'clear' as const, begin, end }));
-  const { limits = NO_LIMITS } = target;
-  checkWithinLimits(clears, limits);
-  for (const batch of batchesWithin(clears, limits))
-    await target.apply(batch, { restoreId, phase: 'clearing', version: 0n });
 }
 
 /** Checkpoints that an earlier restore left in the shards are written over before the target's says that the shards' count. */
