@@ -1,7 +1,7 @@
 // 64-bit columns as pairs of 32-bit halves: comparing millions of timestamps makes no bigints that way.
 
-/** Where the upper half of a pair lies: this machine's byte order decides. */
-const HIGH = new Uint8Array(Uint16Array.of(1).buffer)[0] === 1 ? 1 : 0;
+/** Where the upper half of a pair lies (the lower one at 1 - HIGH): this machine's byte order decides. */
+export const HIGH = new Uint8Array(Uint16Array.of(1).buffer)[0] === 1 ? 1 : 0;
 
 /** The same memory as pairs of halves; element `i` of the column is the pair from `2 * i` on. */
 export function halvesOf(column: BigUint64Array): Uint32Array {

@@ -1,0 +1,154 @@
+// One SST file of a backup on its way into a container: blocks out of the SstWriter are encrypted, their sha256 is computed, the rate limit is kept, the rows are counted as TiKV counts them.
+// Must never leave anything in the container unless `finish` has resolved.
+
+import { createHash } from 'node:crypto';
+import { abortable } from '../core/abort.js';
+import type { BufferPool } from '../core/buffer-pool.js';
+import { EMPTY_BYTES } from '../core/bytes.js';
+import type { Clock, Random } from '../core/clock.js';
+import { Crc64Xor } from '../core/crc64.js';
+import { crc64xorOf } from '../format/br/checksum.js';
+import { BrCipherStream, isEncrypting, newCipherIv } from '../format/br/cipher.js';
+import type { BrCipher, BrFile } from '../format/br/messages.js';
+import type { BlockPress } from '../format/sst/block-press.js';
+import { SstWriter } from '../format/sst/sst-writer.js';
+import type { BackupContainer, BackupFile } from '../ports/backup-container.js';
+import type { RateLimiter } from '../snapshot/rate-limiter.js';
+
+/** What all files of a backup have in common. */
+export interface BrFileFacts {
+  readonly container: BackupContainer;
+  /** Compresses and seals the blocks. */
+  readonly press: BlockPress;
+  /** Raw bytes after which a block ends. */
+  readonly blockSize?: number | undefined;
+  /** Where blocks are put together; writers may share one. */
+  readonly buffers?: BufferPool | undefined;
+  readonly cipher?: BrCipher | undefined;
+  readonly limiter: RateLimiter;
+  readonly clock: Clock;
+  /** IVs come from it. */
+  readonly random: Random;
+}
+
+export interface BrFileWriterOptions extends BrFileFacts {
+  readonly name: string;
+  readonly cf: string;
+  /** Whether nobody else ever writes a file of that name, so that it may be deleted. */
+  readonly isUniqueName: boolean;
+  /** Ends what is under way. `abort` is still to be called. */
+  readonly signal: AbortSignal;
+}
+
+/** A stored file without what its piece knows: keys and versions. */
+export type StoredBrFile = Omit<BrFile, 'startKey' | 'endKey' | 'startVersion' | 'endVersion'>;
+
+export class BrFileWriter {
+  readonly #options: BrFileWriterOptions;
+  readonly #sst: SstWriter;
+  readonly #sha256 = createHash('sha256');
+  readonly #crc = new Crc64Xor();
+  readonly #iv: Uint8Array;
+  readonly #cipher: BrCipherStream | undefined;
+  #file: BackupFile | undefined;
+  #finishing: Promise<void> | undefined;
+  #rows = 0;
+  #bytes = 0;
+
+  constructor(options: BrFileWriterOptions) {
+    const { press, blockSize, buffers, cipher, random } = options;
+    this.#options = options;
+    this.#iv = isEncrypting(cipher) ? newCipherIv(random) : EMPTY_BYTES;
+    this.#cipher = isEncrypting(cipher) ? new BrCipherStream(cipher, this.#iv) : undefined;
+    this.#sst = new SstWriter({
+      sink: { append: (chunks) => this.#append(chunks) },
+      press,
+      ...(blockSize === undefined ? {} : { blockSize }),
+      ...(buffers === undefined ? {} : { pool: buffers }),
+    });
+  }
+
+  /** Raw bytes that the next `flush` begins to store. */
+  get pendingBytes(): number {
+    return this.#sst.pendingBytes;
+  }
+
+  /** Of the rows that count here: the user's keys and values. */
+  get countedBytes(): number {
+    return this.#bytes;
+  }
+
+  /** Copies the row. It is not counted: a transactional row may be in two files. */
+  put(dataKey: Uint8Array, value: Uint8Array): void {
+    this.#sst.add(dataKey, value);
+  }
+
+  /** A row of the user's counts in this file. */
+  count(userKey: Uint8Array, userValue: Uint8Array): void {
+    this.#rows++;
+    this.#bytes += userKey.length + userValue.length;
+    this.#crc.add(userKey, userValue);
+  }
+
+  /** Begins to store what is pending; a bounded amount of it may still be under way when it resolves. */
+  async flush(): Promise<void> {
+    await this.#sst.flush(this.#options.signal);
+  }
+
+  /** The file is there when this has resolved. */
+  async finish(): Promise<StoredBrFile> {
+    const { signal, name, cf } = this.#options;
+    const { size } = await this.#sst.finish(signal);
+    const file = this.#file ?? (await this.#create());
+    this.#finishing = file.finish();
+    await abortable(this.#finishing, signal);
+    return {
+      name,
+      sha256: new Uint8Array(this.#sha256.digest()),
+      crc64xor: crc64xorOf(this.#crc),
+      totalKvs: BigInt(this.#rows),
+      totalBytes: BigInt(this.#bytes),
+      tableMetas: [],
+      cf,
+      size: BigInt(size),
+      cipherIv: this.#iv,
+    };
+  }
+
+  /** Nothing is left of the file, finished or not; but one under a name that another may write is left when it is finished, or may be. Rejects when the container does. */
+  async abort(): Promise<void> {
+    const { container, name, isUniqueName } = this.#options;
+    const finishing = this.#finishing;
+    await this.#sst.abort();
+    // A finish that is under way may still make the file visible: first it ends.
+    await finishing?.catch(ignoreFailedFinish);
+    await this.#file?.abort();
+    if (finishing !== undefined && isUniqueName) await container.deleteFile(name);
+  }
+
+  async #append(chunks: readonly Uint8Array[]): Promise<void> {
+    const { limiter, signal } = this.#options;
+    const cipher = this.#cipher;
+    const stored = cipher === undefined ? chunks : chunks.map((chunk) => cipher.update(chunk));
+    let bytes = 0;
+    for (const chunk of stored) bytes += chunk.length;
+    await limiter.take(bytes, signal);
+    const file = this.#file ?? (await this.#create());
+    // The bytes are on their way while their checksum is computed.
+    const appending = abortable(file.append(stored), signal);
+    for (const chunk of stored) this.#sha256.update(chunk);
+    await appending;
+  }
+
+  async #create(): Promise<BackupFile> {
+    const { container, name, signal } = this.#options;
+    const opening = container.writeFile(name);
+    this.#file = await abortable(opening, signal, (late) => void late.abort().catch(ignoreFailedFinish));
+    return this.#file;
+  }
+}
+
+/** Whether it was stored or not, it is removed. */
+function ignoreFailedFinish(): void {
+  return undefined;
+}
