@@ -26,6 +26,9 @@ export type BackupErrorCode =
   | 'ETCD_COMPACTED' // etcd no longer keeps that revision
   | 'ETCD_LIMIT' // more in one request than etcd takes
   | 'ETCD_FAILED' // etcd refuses the request for another reason
+  | 'TIKV_UNAVAILABLE' // a store of TiKV could not be reached, or could not back up a range yet: busy, a region that changed, a key that is locked; retried
+  | 'TIKV_DENIED' // a store of TiKV refuses the credentials
+  | 'TIKV_FAILED' // a store of TiKV refuses a backup for another reason
   | 'TIMEOUT'
   | 'REGION_CHANGED' // a RangeSource no longer has the region as it was listed; it is listed again
   | 'VERSION_TOO_OLD' // a RangeSource can no longer read at that version; a newer one is taken
@@ -33,6 +36,7 @@ export type BackupErrorCode =
   // Scheduling
   | 'QUEUE_FULL' // a worker's capacity of pending tasks is used up
   | 'STOPPED' // the worker or pool has been stopped and takes no more tasks
+  | 'THREAD_FAILED' // a worker thread died, or could not do its work
   // Worker and jobs
   | 'DISPLACED' // a newer run or epoch has taken over
   | 'LOG_GAP' // the log discarded data that no file holds and no NOOP pop explains
