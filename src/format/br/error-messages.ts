@@ -1,7 +1,6 @@
 // What a store answers when a range cannot be backed up (kvproto: brpb.Error, kvrpcpb.KeyError, errorpb.Error), as plain values.
 
-import type { UnknownFields } from './messages.js';
-import type { BrPeer, BrRegionEpoch } from './request-messages.js';
+import type { BrEnum, UnknownFields } from './messages.js';
 
 /** The request is for another cluster. Not worth a retry. */
 export interface BrClusterIdError {
@@ -44,6 +43,22 @@ export interface BrKeyError {
   /** Not empty: do not. */
   readonly abort: string;
   readonly conflict?: BrWriteConflict | undefined;
+  readonly unknown?: UnknownFields | undefined;
+}
+
+/** metapb.RegionEpoch. */
+export interface BrRegionEpoch {
+  readonly confVer: bigint;
+  readonly version: bigint;
+  readonly unknown?: UnknownFields | undefined;
+}
+
+/** metapb.Peer. */
+export interface BrPeer {
+  readonly id: bigint;
+  readonly storeId: bigint;
+  readonly role: BrEnum<'voter' | 'learner' | 'incoming-voter' | 'demoting-voter'>;
+  readonly isWitness: boolean;
   readonly unknown?: UnknownFields | undefined;
 }
 

@@ -1,9 +1,6 @@
 // The messages of a backup's meta data (kvproto: brpb), as plain values: every field of the original is here or, where a newer release has added one, kept in `unknown` and written again.
 // Numbers that may exceed 2^53 are bigints: there are a few of each per file, never per row. Requests, answers and errors: request-messages.ts, error-messages.ts.
 
-import type { BrBackupRequest, BrBackupResponse, BrStorageBackend } from './request-messages.js';
-import type { BrError } from './error-messages.js';
-
 /** Fields that this release does not know, as they were read: encoded, in order. */
 export type UnknownFields = Uint8Array;
 
@@ -191,21 +188,6 @@ export interface BrCipher {
   readonly key: Uint8Array;
 }
 
-/** The messages that can be encoded and decoded by themselves. */
-export interface BrMessageTypes {
-  readonly BackupMeta: BrBackupMeta;
-  readonly MetaFile: BrMetaFile;
-  readonly File: BrFile;
-  readonly Schema: BrSchema;
-  readonly RawRange: BrRawRange;
-  readonly BackupRequest: BrBackupRequest;
-  readonly BackupResponse: BrBackupResponse;
-  readonly StorageBackend: BrStorageBackend;
-  readonly Error: BrError;
-}
-
-export type BrMessageType = keyof BrMessageTypes;
-
 /**
  * What `encode` takes for a message: fields that are left out have their defaults (zero, empty, none), in messages inside of it too. `kind` says which alternative an object is and is never left out.
  */
@@ -217,18 +199,3 @@ export type BrInit<T> = T extends
     : { readonly [K in keyof T as K extends 'kind' ? K : never]: T[K] } & {
         readonly [K in keyof T as K extends 'kind' ? never : K]?: BrInit<T[K]> | undefined;
       };
-
-export interface BrDecodeOptions {
-  /** Where the bytes are from, for errors. */
-  readonly file?: string | undefined;
-}
-
-/** Encodes and decodes the protocol's messages. From `loadBrMessages()`. */
-export interface BrMessages {
-  /** Deterministic: fields by number, then the unknown ones. INVALID_OPTION, naming the field, for a value that the field cannot hold. */
-  encode<T extends BrMessageType>(type: T, message: BrInit<BrMessageTypes[T]>): Uint8Array;
-  /**
-   * Byte fields of the result are views of `bytes`, which must not change while they are used. CORRUPT_FILE (with the file, and the offset) for anything that is not such a message: cut, nested too deep, with text that is not UTF-8.
-   */
-  decode<T extends BrMessageType>(type: T, bytes: Uint8Array, options?: BrDecodeOptions): BrMessageTypes[T];
-}

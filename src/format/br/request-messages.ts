@@ -1,7 +1,7 @@
 // The request of a backup and its answers (kvproto: brpb.BackupRequest, BackupResponse, StorageBackend; kvrpcpb.Context), as plain values.
 // They hold secrets (cipher keys, credentials of storages): nothing here may be printed as it is.
 
-import type { BrError } from './error-messages.js';
+import type { BrError, BrPeer, BrRegionEpoch } from './error-messages.js';
 import type { BrApiVersion, BrBackupMode, BrEnum, BrFile, BrKeyRange, UnknownFields } from './messages.js';
 
 /** 'unknown' leaves the choice to TiKV (zstd). */
@@ -64,22 +64,6 @@ export interface BrBackupResponse {
   readonly endKey: Uint8Array;
   readonly files: readonly BrFile[];
   readonly apiVersion: BrApiVersion;
-  readonly unknown?: UnknownFields | undefined;
-}
-
-/** metapb.RegionEpoch. */
-export interface BrRegionEpoch {
-  readonly confVer: bigint;
-  readonly version: bigint;
-  readonly unknown?: UnknownFields | undefined;
-}
-
-/** metapb.Peer. */
-export interface BrPeer {
-  readonly id: bigint;
-  readonly storeId: bigint;
-  readonly role: BrEnum<'voter' | 'learner' | 'incoming-voter' | 'demoting-voter'>;
-  readonly isWitness: boolean;
   readonly unknown?: UnknownFields | undefined;
 }
 
