@@ -84,8 +84,9 @@ export class WireInput {
   #end: number;
 
   constructor(wire: Wire, bytes: Uint8Array) {
-    this.bytes = bytes;
-    this.#reader = wire.reader(bytes);
+    // A Buffer's views would be Buffers, whose methods are not all those of a Uint8Array.
+    this.bytes = new Uint8Array(bytes.buffer, bytes.byteOffset, bytes.byteLength);
+    this.#reader = wire.reader(this.bytes);
     this.#end = bytes.length;
   }
 
