@@ -1,7 +1,7 @@
 // The files of one piece of a range: one for raw KV; for transactional rows those of the default and of the write column family, each made when its first row comes.
 
-import { EMPTY_BYTES } from '../core/bytes.js';
-import { txnDataKeyLength, writeTxnDataKey } from '../format/br/engine-key.js';
+import { EMPTY_BYTES, setBytes } from '../core/bytes.js';
+import { DATA_PREFIX, txnDataKeyLength, writeTxnDataKey } from '../format/br/engine-key.js';
 import type { BrFile } from '../format/br/messages.js';
 import { MAX_SHORT_VALUE, plainWriteRecordLength, writePlainWriteRecord } from '../format/br/write-record.js';
 import type { BrPieceName } from './br-file-names.js';
@@ -18,8 +18,8 @@ export interface BrPieceOptions {
 /** What the files of a piece say of themselves. */
 export type BrPieceBounds = Pick<BrFile, 'startKey' | 'endKey' | 'startVersion' | 'endVersion'>;
 
-/** Where keys are put together. The writers copy what they are given. */
-let keyScratch = new Uint8Array(1024);
+/** Where keys are put together, unless they are longer. The writers copy what they are given. */
+const keyScratch = new Uint8Array(16 << 10);
 const recordScratch = new Uint8Array(plainWriteRecordLength(MAX_SHORT_VALUE));
 
 export class BrPiece {
@@ -69,8 +69,8 @@ export class BrPiece {
   addRaw(cf: string, engineKey: Uint8Array, value: Uint8Array, userKey: Uint8Array, userValue: Uint8Array): void {
     const file = (this.#default ??= this.#open(cf));
     const key = keyRoom(1 + engineKey.length);
-    key[0] = 0x7a;
-    key.set(engineKey, 1);
+    key[0] = DATA_PREFIX;
+    setBytes.call(key, engineKey, 1);
     file.put(key.subarray(0, 1 + engineKey.length), value);
     file.count(userKey, userValue);
   }
@@ -106,6 +106,5 @@ function txnKey(userKey: Uint8Array, tsHigh: number, tsLow: number): Uint8Array 
 }
 
 function keyRoom(length: number): Uint8Array {
-  if (length > keyScratch.length) keyScratch = new Uint8Array(2 * length);
-  return keyScratch;
+  return length <= keyScratch.length ? keyScratch : new Uint8Array(length);
 }

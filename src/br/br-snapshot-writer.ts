@@ -1,6 +1,7 @@
 // The rows of one key range as SST files of a TiKV backup. As components/backup/src/writer.rs and the scan of endpoint.rs, but streaming: memory does not grow with the files.
 // Must never answer for keys that it was not given to their end, nor leave a file behind that it has not answered with.
 
+import { AbortScope, ScopeEnded } from '../core/abort.js';
 import { compareBytes, keyAfter } from '../core/bytes.js';
 import { checkWholeNumber } from '../core/check-option.js';
 import { BackupError, assert } from '../core/errors.js';
@@ -62,10 +63,13 @@ export interface BrSnapshotWriterOptions extends BrFileFacts {
 export class BrSnapshotWriter {
   readonly #options: BrSnapshotWriterOptions;
   readonly #sstMaxSize: number;
+  /** Ends with the writer: nothing that it has begun goes on. */
+  readonly #scope: AbortScope;
   readonly #answers: BrPieceAnswer[] = [];
   /** Pieces whose files nobody else knows of yet. */
   readonly #ours = new Set<BrPiece>();
-  #state: 'open' | 'busy' | 'finished' | 'failed' = 'open';
+  #state: 'open' | 'busy' | 'finished' | 'aborted' = 'open';
+  #aborting: Promise<void> | undefined;
   /** Where the piece begins. */
   #begin: Uint8Array;
   #piece: BrPiece | undefined;
@@ -79,6 +83,7 @@ export class BrSnapshotWriter {
     if (options.cipher !== undefined) checkCipher(options.cipher);
     if (options.rows.kind === 'txn') checkTimestamps(options.rows);
     this.#begin = this.#at = options.range.startKey;
+    this.#scope = new AbortScope(options.signal);
   }
 
   /** Right after the last row. */
@@ -136,40 +141,46 @@ export class BrSnapshotWriter {
       assert(compareEnds(endKey, range.endKey) <= 0, 'a range is not covered beyond its end');
       assert(endKey.length === 0 || compareBytes(this.#at, endKey) <= 0, 'no row lies behind the end');
       if (compareBytes(this.#begin, endKey) !== 0 || endKey.length === 0) await this.#endPiece(endKey);
-    });
-    this.#ours.clear();
-    this.#state = 'finished';
+    }, 'finished');
     return this.#answers;
   }
 
   /** Ends the writer: nothing is left of what it has not answered with, unless the container does not answer. After `finish` it does nothing. Never rejects. */
   async abort(): Promise<void> {
     if (this.#state === 'finished') return;
-    this.#state = 'failed';
-    const pieces = [...this.#ours];
-    this.#ours.clear();
-    await lingerFor(Promise.all(pieces.map((piece) => piece.abort())), this.#options.clock);
+    this.#state = 'aborted';
+    this.#scope.end();
+    this.#aborting ??= lingerFor(Promise.all([...this.#ours].map((piece) => piece.abort())), this.#options.clock);
+    await this.#aborting;
   }
 
-  async #run(work: () => Promise<void>): Promise<void> {
-    if (this.#state !== 'open') {
-      throw new BackupError('INVALID_STATE', `a call on a BrSnapshotWriter that is ${this.#state}`);
-    }
+  async #run(work: () => Promise<void>, after: 'open' | 'finished' = 'open'): Promise<void> {
+    if (this.#state !== 'open') throw this.#notOpen();
     this.#state = 'busy';
     try {
       this.#options.signal.throwIfAborted();
       await work();
+      this.#checkNotAborted();
     } catch (error) {
       await this.abort();
-      throw error;
+      throw error instanceof ScopeEnded ? this.#notOpen() : error;
     }
-    this.#checkNotAborted();
-    this.#state = 'open';
+    this.#state = after;
+    if (after === 'finished') {
+      this.#ours.clear();
+      this.#scope.end();
+    }
   }
 
   /** `abort` may have come while something was under way. */
   #checkNotAborted(): void {
-    if (this.#state !== 'busy') throw new BackupError('INVALID_STATE', 'a BrSnapshotWriter was aborted');
+    if (this.#state !== 'busy') throw this.#notOpen();
+  }
+
+  #notOpen(): BackupError {
+    const { region, range } = this.#options;
+    const what = this.#state === 'busy' ? 'in the middle of another call' : this.#state;
+    return new BackupError('INVALID_STATE', `the writer of region ${region.id}, ${formatBrRange(range)}, is ${what}`);
   }
 
   async #addAll(keys: readonly Uint8Array[], add: (piece: BrPiece, row: number) => void): Promise<void> {
@@ -202,9 +213,9 @@ export class BrSnapshotWriter {
   }
 
   #newPiece(): BrPiece {
-    const { names, region, rows, signal } = this.#options;
+    const { names, region, rows } = this.#options;
     const name = names.next({ region, startKey: this.#begin, isRaw: rows.kind === 'raw' });
-    const piece = new BrPiece({ facts: this.#options, name, signal });
+    const piece = new BrPiece({ facts: this.#options, name, signal: this.#scope.signal });
     this.#ours.add(piece);
     return piece;
   }

@@ -1,6 +1,7 @@
 // Values of the write CF: what became of a key at a commit timestamp (TiKV, txn_types: Write).
 // Must never take for a value what is not one: whatever the bytes, it is CORRUPT_FILE or what TiKV would read.
 
+import { setBytes } from '../../core/bytes.js';
 import { BackupError } from '../../core/errors.js';
 import { joinTs } from './engine-key.js';
 
@@ -207,7 +208,7 @@ export function writePlainWriteRecord(
   if (shortValue === undefined) return at;
   to[at++] = SHORT_VALUE;
   to[at++] = shortValue.length;
-  to.set(shortValue, at);
+  setBytes.call(to, shortValue, at);
   return at + shortValue.length;
 }
 
