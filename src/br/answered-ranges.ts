@@ -26,8 +26,9 @@ export class AnsweredRanges {
     return this.#size;
   }
 
-  /** Takes an answer. Older ones that overlap it are dropped, and so is one that has another file of the same name: whichever of the two was stored last is what that name holds now, and this answer is the last. */
-  put(answer: AnsweredRange): void {
+  /** Takes an answer. Older ones that overlap it are dropped, and so is one that has another file of the same name: whichever of the two was stored last is what that name holds now, and this answer is the last. How many were dropped. */
+  put(answer: AnsweredRange): number {
+    const before = this.#size;
     for (const file of answer.files) {
       const owner = this.#owners.get(file.name);
       if (owner?.files.some((older) => older.name === file.name && !isSameFile(older, file)) === true) {
@@ -37,8 +38,10 @@ export class AnsweredRanges {
     for (let older = this.#overlapping(answer); older !== undefined; older = this.#overlapping(answer)) {
       this.#remove(older);
     }
+    const dropped = before - this.#size;
     this.#insert(answer);
     for (const file of answer.files) this.#owners.set(file.name, answer);
+    return dropped;
   }
 
   /** In key order. */

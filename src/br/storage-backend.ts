@@ -139,6 +139,11 @@ export class StorageBackend {
     return this.#backend;
   }
 
+  /** A text, such as an error of a store, without the secrets of this storage. */
+  redactIn(text: string): string {
+    return secretsOf(this.#backend).reduce((redacted, secret) => redacted.replaceAll(secret, REDACTED), text);
+  }
+
   /** The place, without credentials and without what else describes it: `s3://bucket/prefix`. */
   get url(): string {
     const backend = this.#backend;
@@ -179,6 +184,20 @@ function shown(fields: object): Record<string, unknown> {
     else result[name] = typeof value === 'object' && value !== null ? shown(value) : value;
   }
   return result;
+}
+
+/** Longest first: one may be a part of another. */
+function secretsOf(backend: object): string[] {
+  const secrets: string[] = [];
+  const collect = (fields: object, isSecret: boolean) => {
+    for (const [name, value] of fields instanceof Map ? fields : Object.entries(fields)) {
+      const isSecretToo = isSecret || SECRETS.has(String(name));
+      if (typeof value === 'object' && value !== null && name !== 'unknown') collect(value as object, isSecretToo);
+      else if (isSecretToo && typeof value === 'string' && value !== '') secrets.push(value, encodeURIComponent(value));
+    }
+  };
+  collect(backend, false);
+  return secrets.sort((a, b) => b.length - a.length);
 }
 
 function isGiven(text: string | undefined): boolean {
