@@ -51,11 +51,11 @@ export class RangeEngine<Batch, Answer extends { readonly range: KeyRange }> {
 
   /**
    * The answers, as they come. Work begins with the first `next`, and ends early, leaving nothing unfinished behind, when the iteration is left or the signal aborts (it then throws the signal's reason).
-   * A failure is an answer, for the rest of the region alone.
+   * A failure is an answer, for the rest of the region alone. `openFormat`: its signal aborts as soon as the request ends early.
    */
   async *request(
     request: EngineRequest,
-    openFormat: (respond: Respond<Answer>) => RowFormat<Batch>,
+    openFormat: (respond: Respond<Answer>, signal: AbortSignal) => RowFormat<Batch>,
   ): AsyncGenerator<Answer | RangeFailed, void, undefined> {
     using scope = new AbortScope(request.signal);
     const responses = new ResponseQueue<Answer | RangeFailed>(MAX_RESPONSES);
@@ -74,14 +74,14 @@ export class RangeEngine<Batch, Answer extends { readonly range: KeyRange }> {
 
   async #work(
     request: EngineRequest,
-    openFormat: (respond: Respond<Answer>) => RowFormat<Batch>,
+    openFormat: (respond: Respond<Answer>, signal: AbortSignal) => RowFormat<Batch>,
     respond: Respond<Answer>,
     scope: AbortScope,
   ): Promise<void> {
     const { numThreads, ioThreadSize, clock } = this.#options;
     const { signal } = scope;
     signal.throwIfAborted();
-    const format = openFormat(respond);
+    const format = openFormat(respond, signal);
     const keeper = this.#options.enableAutoTune ? this.#keeper() : undefined;
     const context = this.#scanContext(request, format, respond);
     const pool = this.#options.pool ?? new TaskPool({ concurrency: numThreads, clock });

@@ -14,8 +14,11 @@ import type { ScanVersions, VersionHold } from './row-format.js';
 
 export type { VersionHold } from './row-format.js';
 
+/** What of a source says at which version it can be read. */
+export type VersionSource = Pick<RangeSource, 'readVersion' | 'releaseVersion'>;
+
 export interface VersionsOptions {
-  readonly source: RangeSource;
+  readonly source: VersionSource;
   readonly policy: RetryPolicy;
   /** Inclusive: no version below it is used. */
   readonly atLeast: Version;
@@ -31,7 +34,7 @@ interface Held extends VersionHold {
 
 /** The version at which a snapshot's new scans read, and who still reads at which. Made by `open`; `close` it when nothing reads any more. */
 export class SnapshotVersions implements ScanVersions {
-  readonly #source: RangeSource;
+  readonly #source: VersionSource;
   readonly #policy: RetryPolicy;
   readonly #atLeast: Version;
   #current: Held;
@@ -102,7 +105,7 @@ export class SnapshotVersions implements ScanVersions {
 }
 
 async function readVersion(
-  source: RangeSource,
+  source: VersionSource,
   policy: RetryPolicy,
   atLeast: Version,
   signal: AbortSignal,
@@ -121,7 +124,7 @@ async function readVersion(
 }
 
 /** A courtesy to the source: the snapshot is none the worse when it fails, and does not wait for ever. A source must bound by itself what it keeps for readers that have died. */
-async function releaseVersion(source: RangeSource, version: Version, clock: Clock): Promise<void> {
+async function releaseVersion(source: VersionSource, version: Version, clock: Clock): Promise<void> {
   // A source that throws at once is no different.
   const release = async () => source.releaseVersion?.(version);
   await lingerFor(release(), clock);
