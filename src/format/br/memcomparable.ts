@@ -34,16 +34,16 @@ export function encodeMemcomparable(key: Uint8Array): Uint8Array {
   return encoded;
 }
 
-/** Where the encoded key that begins at `from` ends; -1 when the bytes are no encoded key. Reads nothing behind `to`. */
-export function memcomparableEnd(bytes: Uint8Array, from: number, to: number = bytes.length): number {
+/** Where the encoded key that begins at `from` ends; undefined when the bytes are no encoded key. Reads nothing from `to` on. */
+export function memcomparableEnd(bytes: Uint8Array, from: number, to: number = bytes.length): number | undefined {
   for (let at = from; at + GROUP < to; at += GROUP + 1) {
     const padding = FULL - (bytes[at + GROUP] as number);
     if (padding === 0) continue;
-    if (padding > GROUP) return -1;
-    for (let i = GROUP - padding; i < GROUP; i++) if (bytes[at + i] !== 0) return -1;
+    if (padding > GROUP) return undefined;
+    for (let i = GROUP - padding; i < GROUP; i++) if (bytes[at + i] !== 0) return undefined;
     return at + GROUP + 1;
   }
-  return -1;
+  return undefined;
 }
 
 /** The key whose encoded form is bytes[from, end), as memcomparableEnd has found it. A copy. */
