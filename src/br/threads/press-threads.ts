@@ -18,6 +18,9 @@ export interface PressThreadsOptions {
   readonly execArgv: readonly string[] | undefined;
 }
 
+/** One that it works on and one that waits at the thread itself, which then need not wait until this thread has time to hand it more. */
+export const PER_THREAD = 2;
+
 type Threads = Piscina<PressRequest, PressAnswer>;
 
 export class PressThreads {
@@ -54,6 +57,7 @@ export class PressThreads {
       // All from the beginning, and kept: a thread takes longer to start than to press what it would be started for.
       minThreads: options.numThreads,
       maxThreads: options.numThreads,
+      concurrentTasksPerWorker: PER_THREAD,
       taskQueue: new PressLine(options.queue, turnOf),
       recordTiming: false,
       ...(options.execArgv === undefined ? {} : { execArgv: [...options.execArgv] }),

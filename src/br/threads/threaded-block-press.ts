@@ -4,7 +4,7 @@ import { abortable } from '../../core/abort.js';
 import type { BlockPress } from '../../format/sst/block-press.js';
 import type { SstCompression } from '../../format/sst/codec.js';
 import type { TaskTime } from '../../schedule/task-time.js';
-import type { PressThreads } from './press-threads.js';
+import { PER_THREAD, type PressThreads } from './press-threads.js';
 
 /** Within: made by `BlockPool.press`. */
 export interface ThreadedBlockPressOptions {
@@ -32,9 +32,9 @@ export class ThreadedBlockPress implements BlockPress {
     this.#options = options;
   }
 
-  /** Each thread works on one and has one that waits for it: it does not stand still until this thread has time to feed it. */
+  /** As many as the threads hold. */
   get concurrency(): number {
-    return 2 * this.#threads.numThreads;
+    return PER_THREAD * this.#threads.numThreads;
   }
 
   /** Rejects with the signal's reason as soon as it aborts; THREAD_FAILED (worth another try) when the thread dies; STOPPED once the pool is closed. */
