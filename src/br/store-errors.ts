@@ -74,11 +74,11 @@ function regionTrouble(store: string, error: BrRegionError, redact: (text: strin
   return { error: unavailable(text), isFinal: false, wait };
 }
 
+const NO_KINDS: readonly string[] = ['kind', 'message', 'unknown'];
+
 /** The member that is set. */
 function kindOf(error: BrRegionError): string {
-  const set = Object.entries(error).find(
-    ([name, value]) => name !== 'message' && name !== 'unknown' && value !== undefined,
-  );
+  const set = Object.entries(error).find(([name, value]) => !NO_KINDS.includes(name) && value !== undefined);
   return set?.[0] ?? 'region error';
 }
 
