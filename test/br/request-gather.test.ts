@@ -245,7 +245,7 @@ describe('a backup of a cluster', () => {
 
   it('covers any request, whatever regions split, merge, move and fail in the meantime', async () => {
     const letters = 'abcdefghij';
-    const key = fc.constantFrom(...letters);
+    const key = fc.constantFrom(...Array.from(letters));
     const boundaries = fc.uniqueArray(key, { maxLength: 6 }).map((keys) => keys.sort());
     await fc.assert(
       fc.asyncProperty(
@@ -265,7 +265,7 @@ describe('a backup of a cluster', () => {
           tikv.fault = () => {
             const draw = luck[draws++] ?? 0;
             if (draw === 9) {
-              const cuts = [...letters].filter((_, i) => ((moves >> i) & 1) === draws % 2);
+              const cuts = Array.from(letters).filter((_, i) => ((moves >> i) & 1) === draws % 2);
               tikv.regions = new FakeTikv(cuts, stores).regions;
             }
             if (draw === 8) tikv.regions.forEach((one) => (one.leader = ((one.leader ?? 0) + 1) % stores));
