@@ -1,0 +1,40 @@
+// Reads the blocks whose keys are names: metaindex and properties. The counterpart of meta-block.ts.
+
+import { printableBytes } from '../../core/bytes.js';
+import { readBlockTail } from './block-tail.js';
+import type { SstFile } from './sst-file.js';
+import { refuseSst } from './sst-file.js';
+import { readVarint32 } from './varint.js';
+
+/** More than any name of RocksDB or of a host's property collector; keeps shared prefixes from making much of little. */
+const MAX_NAME_BYTES = 4096;
+
+/** Names (a character for each byte) and values, which share the block's memory, in order. CORRUPT_FILE for names that do not ascend. */
+export function readMetaEntries(file: Pick<SstFile, 'name'>, offset: number, raw: Uint8Array): Map<string, Uint8Array> {
+  const { restartsAt: end } = readBlockTail(file, offset, raw);
+  const entries = new Map<string, Uint8Array>();
+  const refuse = (what: string): never => refuseSst(file, offset, what);
+  let last = '';
+  for (let at = 0; at < end;) {
+    const shared = readVarint32(raw, at);
+    const unshared = shared && readVarint32(raw, shared.next);
+    const valueLength = unshared && readVarint32(raw, unshared.next);
+    if (!shared || !unshared || !valueLength) return refuse(`no entry stands at ${at} of the block`);
+    const nameAt = valueLength.next;
+    const valueAt = nameAt + unshared.value;
+    at = valueAt + valueLength.value;
+    if (at > end || shared.value > last.length) return refuse('an entry does not fit into its block');
+    if (shared.value + unshared.value > MAX_NAME_BYTES) return refuse('a name is longer than names are');
+    const name = last.slice(0, shared.value) + Buffer.from(raw.subarray(nameAt, valueAt)).toString('latin1');
+    if (entries.size > 0 && name <= last) {
+      return refuse(`"${printable(name)}" comes after "${printable(last)}"`);
+    }
+    entries.set(name, raw.subarray(valueAt, at));
+    last = name;
+  }
+  return entries;
+}
+
+function printable(name: string): string {
+  return printableBytes(Buffer.from(name, 'latin1'));
+}
