@@ -114,8 +114,8 @@ const DEFAULT_APPLY_BYTES = 1 << 20;
 const DEFAULT_READ_BYTES = 1 << 20;
 const DEFAULT_CONCURRENCY = 4;
 const MAX_CONCURRENCY = 256;
-/** Far more than anyone chains: a restore merges them all. */
-const MAX_LINKS = 1024;
+/** Far more than anyone chains: a restore merges them all, with two files of each open. */
+const MAX_LINKS = 128;
 const MAX_READ_BYTES = 1 << 28;
 
 export interface CheckedBrNumbers {

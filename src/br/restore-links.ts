@@ -1,0 +1,48 @@
+// Reads the meta data of the backups of a chain. All of it is held: of each file some hundred bytes.
+
+import type { Clock } from '../core/clock.js';
+import type { BrFile, BrRawRange } from '../format/br/messages.js';
+import { checkedContainer } from '../ports/checked-container.js';
+import { readToEnd } from '../ports/read-to-end.js';
+import { PatientReads } from '../restore/patient-reads.js';
+import { readBackupMeta } from './backup-meta.js';
+import type { LoadedLink } from './restore-chain.js';
+import type { BrChainLink } from './restore-options.js';
+import type { BrTableOfBackup } from './restore-tables.js';
+
+export interface LoadLinksOptions {
+  readonly clock: Clock;
+  readonly signal: AbortSignal | undefined;
+}
+
+/** As readBackupMeta. */
+export async function loadLinks(
+  chain: readonly BrChainLink[],
+  options: LoadLinksOptions,
+): Promise<readonly LoadedLink[]> {
+  const links: LoadedLink[] = [];
+  for (const [index, link] of chain.entries()) links.push(await loadLink(index, link, options));
+  return links;
+}
+
+async function loadLink(index: number, link: BrChainLink, { clock, signal }: LoadLinksOptions): Promise<LoadedLink> {
+  const { cipher } = link;
+  const container = checkedContainer(link.container, clock);
+  const reads = new PatientReads({ clock, signal });
+  const reader = await readBackupMeta(container, {
+    cipher,
+    signal,
+    read: (name, maxBytes) => reads.run(() => readToEnd(container, name, maxBytes)),
+  });
+  const files: BrFile[] = [];
+  for await (const file of reader.files()) files.push(file);
+  const rawRanges: BrRawRange[] = [];
+  for await (const range of reader.rawRanges()) rawRanges.push(range);
+  const tables: BrTableOfBackup[] = [];
+  for await (const { database, table } of reader.tables()) {
+    if (table === undefined) continue;
+    const partitionIds = table.partitions.map(({ id }) => id);
+    tables.push({ database: database.name, name: table.name, id: table.id, partitionIds });
+  }
+  return { index, container, cipher, meta: reader.meta, files, tables, rawRanges };
+}

@@ -1,0 +1,172 @@
+// What a restore reads and writes: which keys, which files, and the id by which its checkpoints are known. Pure.
+
+import { createHash } from 'node:crypto';
+import { compareBytes, toHex } from '../core/bytes.js';
+import { BackupError } from '../core/errors.js';
+import { fileNameProblem } from '../core/file-name.js';
+import type { KeyRange } from '../core/key-range.js';
+import { coalesceRanges } from '../core/key-range.js';
+import type { BrFile } from '../format/br/messages.js';
+import { intersectRangeSets, subtractRangeSets } from '../restore/range-filter.js';
+import { endsBefore } from './br-range.js';
+import type { BrChain, LoadedLink } from './restore-chain.js';
+import { isFullBackup } from './restore-chain.js';
+import type { BrTableRewrite, RestoreBrOptions, RestoredBrTable } from './restore-options.js';
+import { tableKeys } from './restore-table-rewriter.js';
+import { chooseTables, physicalIdsOf, restoredTable } from './restore-tables.js';
+
+/** A file that is read, and what its rows are. */
+export interface PlannedFile {
+  readonly file: BrFile;
+  readonly link: LoadedLink;
+  readonly role: 'write' | 'default' | 'raw';
+}
+
+export interface BrPlan {
+  /** As the keys are in the backup: sorted and disjoint. */
+  readonly ranges: readonly KeyRange[];
+  readonly tables: readonly RestoredBrTable[];
+  readonly droppedTables: readonly bigint[];
+  /** By start key. */
+  readonly files: readonly PlannedFile[];
+}
+
+type Wanted = Pick<RestoreBrOptions, 'ranges' | 'tables'>;
+
+/** All files of the chain. CORRUPT_FILE for meta data that contradicts itself; UNSUPPORTED_FORMAT for a column family that is none. */
+export function filesOf(chain: BrChain): readonly PlannedFile[] {
+  return chain.links.flatMap((link) => link.files.map((file) => plannedFile(chain, link, file)));
+}
+
+/** `endOfKeys`: behind every key of the files that have no end. INVALID_OPTION for tables that the backup does not have. */
+export function planRestore(
+  chain: BrChain,
+  all: readonly PlannedFile[],
+  { ranges, tables }: Wanted,
+  endOfKeys: Uint8Array,
+): BrPlan {
+  const chosen = choose(chain, tables);
+  const dropped = chain.kind === 'raw' || tables !== undefined ? [] : droppedTables(chain);
+  let wanted: readonly KeyRange[] = coalesceRanges(ranges ?? coverage(chain, all, endOfKeys));
+  const recorded = chain.kind === 'raw' ? boundedRanges((chain.links[0] as LoadedLink).rawRanges, endOfKeys) : [];
+  if (recorded.length > 0) wanted = intersectRangeSets(wanted, recorded);
+  if (tables !== undefined)
+    wanted = intersectRangeSets(
+      wanted,
+      chosen.flatMap(({ physicalIds }) => physicalIds.map(tableKeys)),
+    );
+  wanted = subtractRangeSets(wanted, dropped.map(tableKeys));
+  const files = all.filter(({ file }) => overlaps(file, wanted));
+  files.sort((a, b) => compareBytes(a.file.startKey, b.file.startKey));
+  return { ranges: wanted, tables: chosen, droppedTables: dropped, files };
+}
+
+function plannedFile({ kind }: BrChain, link: LoadedLink, file: BrFile): PlannedFile {
+  checkFile(link, file);
+  if (kind === 'raw') return { file, link, role: 'raw' };
+  checkVersions(link, file);
+  const { cf } = file;
+  if (cf === 'write' || cf === 'default') return { file, link, role: cf };
+  throw new BackupError(
+    'UNSUPPORTED_FORMAT',
+    `${file.name} is of the column family "${cf}", which a transactional backup does not have`,
+    { file: file.name, container: link.container.url },
+  );
+}
+
+function checkFile({ container }: LoadedLink, { name, startKey, endKey, sha256, size }: BrFile): void {
+  const corrupt = (what: string): BackupError =>
+    new BackupError('CORRUPT_FILE', `the backup's meta data says of ${name} ${what}`, {
+      file: name,
+      container: container.url,
+    });
+  const problem = fileNameProblem(name);
+  if (problem !== undefined) throw corrupt(`that it is a file, which cannot be: ${problem}`);
+  if (size > BigInt(Number.MAX_SAFE_INTEGER)) throw corrupt(`that it has ${size} bytes`);
+  if (sha256.length !== 32) throw corrupt(`a sha256 of ${sha256.length} bytes`);
+  if (endsBefore(endKey, startKey)) throw corrupt('a key range that is empty');
+}
+
+/** A file that begins later or ends earlier than its backup lacks changes. */
+function checkVersions({ meta, container }: LoadedLink, { name, startVersion, endVersion }: BrFile): void {
+  const isWhole = isFullBackup(meta)
+    ? endVersion === meta.endVersion && (startVersion === 0n || startVersion === endVersion)
+    : endVersion === meta.endVersion && startVersion === meta.startVersion;
+  if (isWhole) return;
+  throw new BackupError(
+    'CORRUPT_FILE',
+    `${name} holds changes of (${startVersion}, ${endVersion}], and its backup says that it has those of (${meta.startVersion}, ${meta.endVersion}]`,
+    { file: name, container: container.url },
+  );
+}
+
+function choose({ kind, links }: BrChain, wanted: RestoreBrOptions['tables']): readonly RestoredBrTable[] {
+  const newest = (links.at(-1) as LoadedLink).tables;
+  if (wanted === undefined) return newest.map((table) => restoredTable(table));
+  if (kind === 'raw') throw new BackupError('INVALID_OPTION', 'tables: a raw backup has no tables');
+  return chooseTables(wanted, newest);
+}
+
+/** Of the tables that older backups list and the newest does not. */
+function droppedTables({ links }: BrChain): readonly bigint[] {
+  const newest = (links.at(-1) as LoadedLink).tables;
+  if (newest.length === 0) return [];
+  const alive = new Set(newest.flatMap(physicalIdsOf));
+  const known = new Set(links.flatMap(({ tables }) => tables.flatMap(physicalIdsOf)));
+  return [...known].filter((id) => !alive.has(id)).sort((a, b) => (a < b ? -1 : 1));
+}
+
+/** All that the backups say they cover. */
+function coverage({ kind, links }: BrChain, files: readonly PlannedFile[], endOfKeys: Uint8Array): readonly KeyRange[] {
+  const rawRanges = links.flatMap((link) => boundedRanges(link.rawRanges, endOfKeys));
+  const ofFiles = boundedRanges(
+    files.map(({ file }) => file),
+    endOfKeys,
+  );
+  if (kind === 'raw') return rawRanges.length > 0 ? rawRanges : ofFiles;
+  const ofTables = (links.at(-1) as LoadedLink).tables.flatMap((table) => physicalIdsOf(table).map(tableKeys));
+  return [...rawRanges, ...ofFiles, ...ofTables];
+}
+
+type Bounds = Pick<BrFile, 'startKey' | 'endKey'>;
+
+function boundedRanges(ranges: readonly Bounds[], endOfKeys: Uint8Array): KeyRange[] {
+  return ranges
+    .map(({ startKey, endKey }) => ({ begin: startKey, end: endKey.length === 0 ? endOfKeys : endKey }))
+    .filter(({ begin, end }) => compareBytes(begin, end) < 0);
+}
+
+/** `ranges` are sorted and disjoint. */
+function overlaps({ startKey, endKey }: Bounds, ranges: readonly KeyRange[]): boolean {
+  let low = 0;
+  let high = ranges.length;
+  while (low < high) {
+    const middle = (low + high) >>> 1;
+    if (compareBytes((ranges[middle] as KeyRange).end, startKey) <= 0) low = middle + 1;
+    else high = middle;
+  }
+  const first = ranges[low];
+  return first !== undefined && !endsBefore(endKey, first.begin);
+}
+
+/** Whether everything in the file lies at or before the row `after`. */
+export function liesBefore({ endKey }: Bounds, after: Uint8Array): boolean {
+  return endKey.length > 0 && compareBytes(endKey, after) <= 0;
+}
+
+/** The same for the same backups, keys and rewriting, wherever the backups are and however they are asked for. */
+export function restoreIdOf(
+  { kind, version, links }: BrChain,
+  { ranges }: BrPlan,
+  rewrite: readonly BrTableRewrite[],
+): string {
+  const hash = createHash('sha256').update(`tidemark br restore 1 ${kind} ${version}\n`);
+  for (const { meta, files } of links) {
+    hash.update(`link ${meta.clusterId} ${meta.startVersion} ${meta.endVersion} ${meta.apiVersion}\n`);
+    for (const each of files.map(({ name, sha256 }) => `${toHex(sha256)} ${name}\n`).sort()) hash.update(each);
+  }
+  for (const { begin, end } of ranges) hash.update(`range ${toHex(begin)}-${toHex(end)}\n`);
+  const moved = rewrite.filter(({ from, to }) => from !== to).map(({ from, to }) => `rewrite ${from} ${to}\n`);
+  for (const each of moved.sort()) hash.update(each);
+  return `br:${hash.digest('hex').slice(0, 32)}`;
+}
