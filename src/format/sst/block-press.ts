@@ -10,7 +10,7 @@ export const BLOCK_TRAILER_BYTES = 5;
  * both.
  *
  * The memory of the raw blocks, and of the BLOCK_TRAILER_BYTES behind each of them, is the press's from the call on: it may press in place, and transfer it to another thread. Blocks of one call may share an ArrayBuffer, which
- * then holds nothing of another call. The stored blocks may lie in that memory too; it is the caller's again once the caller is done with them.
+ * then holds nothing of another call. The stored blocks lie in that memory, wherever it has been transferred to, or in fresh memory: either way it is the caller's, and the press does not touch it again.
  */
 export interface BlockPress {
   /** The compression that it uses, which the file's properties name: RocksDB reads a file by that name, so it must be true. */

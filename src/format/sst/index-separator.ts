@@ -32,7 +32,8 @@ export function shortestSeparator(last: Uint8Array, next: Uint8Array): Uint8Arra
     while (at < last.length && last[at] === 0xff) at++;
     if (at >= last.length) return undefined;
   }
-  const shorter = last.slice(0, at + 1);
+  // Not slice: a Buffer's gives a view.
+  const shorter = new Uint8Array(last.subarray(0, at + 1));
   shorter[at] = (shorter[at] as number) + 1;
   return compareBytes(last, shorter) < 0 ? shorter : undefined;
 }

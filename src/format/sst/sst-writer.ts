@@ -12,7 +12,7 @@ import { type BlockHandle, encodeBlockHandle, encodeFooter, type SstFormatVersio
 import { indexSeparator } from './index-separator.js';
 import { encodeMetaBlock } from './meta-block.js';
 import { sealBlock } from './press-block.js';
-import { encodeTableProperties } from './table-properties.js';
+import { COMPRESSION_NAMES, encodeTableProperties } from './table-properties.js';
 
 /** Where the file goes: a BackupFile is one. One call at a time; the chunks' memory may be reused once it has resolved. */
 export interface SstSink {
@@ -23,7 +23,7 @@ export interface SstWriterOptions {
   readonly sink: SstSink;
   /** Compresses and seals the blocks; names the compression. */
   readonly press: BlockPress;
-  /** Raw bytes of a data block, about; from 64 to 256 MiB. Default 64 KiB. */
+  /** Raw bytes of a data block, about; from 64 bytes to 64 MiB. Default 64 KiB. */
   readonly blockSize?: number;
   /** Rows per restart point, from 1 on. More: smaller files, slower look-ups. Default 16, as in RocksDB. */
   readonly restartInterval?: number;
@@ -51,8 +51,8 @@ export interface SstSummary {
 /** A row's key and value together: block offsets have 32 bits, and codecs take less than 2 GiB. */
 export const MAX_SST_ROW_BYTES = 1 << 30;
 /** Whoever adds rows without flushing is stopped here. */
-const MAX_PENDING_BYTES = MAX_SST_ROW_BYTES + (256 << 20);
-const MAX_BLOCK_SIZE = 256 << 20;
+const MAX_PENDING_BYTES = 256 << 20;
+const MAX_BLOCK_SIZE = 64 << 20;
 const DEFAULT_BLOCK_SIZE = 64 << 10;
 const DEFAULT_BATCH_BYTES = 1 << 20;
 const IDLE_BATCHES = 4;
@@ -93,6 +93,13 @@ export class SstWriter {
     checkMethods('sink', sink, 'SstSink', ['append']);
     checkMethods('press', press, 'BlockPress', ['press']);
     checkWholeNumber('press.concurrency', press.concurrency, 1);
+    // RocksDB would read the blocks as something else.
+    if (!Object.hasOwn(COMPRESSION_NAMES, press.compression)) {
+      throw new BackupError(
+        'INVALID_OPTION',
+        `press.compression must be a compression, got ${String(press.compression)}`,
+      );
+    }
     checkWholeNumber('blockSize', blockSize, 64, MAX_BLOCK_SIZE);
     checkWholeNumber('restartInterval', restartInterval, 1, 1 << 20);
     checkWholeNumber('formatVersion', formatVersion, 2, 5);
@@ -130,7 +137,7 @@ export class SstWriter {
     if (!builder.follows(key)) this.#refuseOrder(key);
     if (builder.isFull(key.length, value.length)) this.#endBlock(key);
     builder.add(key, value);
-    if (this.#entries++ === 0) this.#smallestKey = key.slice();
+    if (this.#entries++ === 0) this.#smallestKey = new Uint8Array(key);
     this.#rawKeyBytes += key.length;
     this.#rawValueBytes += value.length;
   }
@@ -174,15 +181,12 @@ export class SstWriter {
 
   #endBlock(nextKey: Uint8Array | undefined): void {
     const builder = this.#builder;
+    if (builder.sealedBytes > MAX_PENDING_BYTES) {
+      throw new BackupError('INVALID_STATE', `more than ${MAX_PENDING_BYTES} bytes of an SST file wait for a flush`);
+    }
     this.#separators.push(indexSeparator(builder.lastKey(), nextKey));
     this.#endedBytes += builder.openBytes + BLOCK_TRAILER_BYTES;
     builder.endBlock();
-    if (builder.sealedBytes > MAX_PENDING_BYTES) {
-      this.#failure = {
-        error: new BackupError('INVALID_STATE', `more than ${MAX_PENDING_BYTES} bytes are pending: flush`),
-      };
-      throw this.#failure.error;
-    }
   }
 
   async #startPending(signal: AbortSignal | undefined): Promise<void> {
@@ -208,6 +212,7 @@ export class SstWriter {
   }
 
   async #writeBatch({ buffer, blocks }: BlockBatch, before: Promise<void> | undefined): Promise<void> {
+    const { length } = buffer;
     const pressing = this.#press.press(blocks);
     const stored = isPromise(pressing) ? await pressing : pressing;
     this.#checkStored(stored, blocks.length);
@@ -219,8 +224,13 @@ export class SstWriter {
       this.#offset += block.length;
     }
     await this.#sink.append(stored);
-    // A press on another thread has taken the buffer with it.
-    if (buffer.length > 0) this.#pool.give(buffer);
+    this.#recycle(buffer.length > 0 ? buffer : stored[0]?.buffer, length);
+  }
+
+  /** A press on another thread has taken the buffer with it, and brought it back in another ArrayBuffer. */
+  #recycle(memory: Uint8Array | ArrayBufferLike | undefined, length: number): void {
+    if (memory?.byteLength !== length) return;
+    this.#pool.give(memory instanceof Uint8Array ? memory : new Uint8Array(memory));
   }
 
   async #writeTail(signal: AbortSignal | undefined): Promise<void> {
