@@ -1,3 +1,47 @@
 // `tidemark/br`: TiKV's backup on disk.
 
 export type { BrCipher, BrCipherMethod, BrFile, BrKeyRange, BrRawRange, BrTableMeta } from '../format/br/messages.js';
+
+// The meta data of a backup.
+export { readBackupMeta } from './backup-meta.js';
+export type { BackupMetaReader, BrBackupMetaHead, ReadBackupMetaOptions } from './backup-meta.js';
+export { BackupMetaWriter } from './backup-meta-writer.js';
+export type { BackupMetaFacts, BackupMetaWriterOptions, WrittenBackupMeta } from './backup-meta-writer.js';
+export { inspectBackupMeta, renderBackupMeta, renderBackupMetaJson } from './inspect-backup-meta.js';
+export type { BackupMetaDescription } from './inspect-backup-meta.js';
+export type {
+  TidbColumn,
+  TidbDatabase,
+  TidbIndex,
+  TidbPartition,
+  TidbTable,
+  TidbTableInfo,
+} from '../format/br/tidb-schema.js';
+export { loadBrMessages } from '../format/br/proto/load.js';
+export type {
+  BrDecodeOptions,
+  BrLists,
+  BrMessages,
+  BrMessageType,
+  BrMessageTypes,
+} from '../format/br/message-codec.js';
+export type {
+  BrApiVersion,
+  BrBackupMeta,
+  BrBackupMode,
+  BrBackupRange,
+  BrEnum,
+  BrIdMap,
+  BrInit,
+  BrMetaFile,
+  BrPitrDbMap,
+  BrPitrTableMap,
+  BrPlacementPolicy,
+  BrSchema,
+  BrStatsFileIndex,
+  UnknownFields,
+} from '../format/br/messages.js';
+
+// Threads that compress.
+export { BlockPool } from './threads/block-pool.js';
+export type { BlockPoolOptions, BlockPressOptions } from './threads/block-pool.js';
