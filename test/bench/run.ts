@@ -21,6 +21,7 @@ const benches: readonly { readonly name: string; readonly load: () => Promise<{ 
   { name: 'snapshot', load: () => import('./snapshot.js') },
   { name: 'restore', load: () => import('./restore.js') },
   { name: 'sst.write', load: () => import('./sst-write.js') },
+  { name: 'sst.scan', load: () => import('./sst-scan.js') },
   { name: 's3', load: () => import('./s3.js') },
   { name: 'etcd.lag', load: () => import('./etcd-lag.js') },
   { name: 'fleet.handover', load: () => import('./fleet-handover.js') },
