@@ -164,7 +164,7 @@ function checkRanges(ranges: readonly KeyRange[]): void {
   }
 }
 
-function checkTimestamps(kind: 'txn' | 'raw', startTs: Version, endTs: Version | undefined): void {
+export function checkTimestamps(kind: 'txn' | 'raw', startTs: Version, endTs: Version | undefined): void {
   if (typeof startTs !== 'bigint' || startTs < 0n || startTs > MAX_VERSION)
     throw new BackupError('INVALID_OPTION', `startTs must be a timestamp from 0 on, got ${String(startTs)}`);
   if (kind === 'raw' && startTs !== 0n)
@@ -172,7 +172,7 @@ function checkTimestamps(kind: 'txn' | 'raw', startTs: Version, endTs: Version |
   if (endTs === undefined) return;
   if (typeof endTs !== 'bigint' || endTs < 0n || endTs > MAX_VERSION)
     throw new BackupError('INVALID_OPTION', `endTs must be a timestamp from 0 on, got ${String(endTs)}`);
-  if (startTs > 0n && endTs <= startTs)
+  if (kind === 'txn' && endTs <= startTs)
     throw new BackupError('INVALID_OPTION', `endTs must be above startTs ${startTs}, got ${endTs}`);
 }
 

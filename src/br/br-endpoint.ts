@@ -100,8 +100,8 @@ export class BrEndpoint {
     const { signal } = scope;
     signal.throwIfAborted();
     const facts = await this.#fileFacts(request, signal);
-    const { startTs = 0n, endTs } = request;
-    const atLeast = startTs === 0n ? 0n : startTs + 1n;
+    const { kind, startTs = 0n, endTs } = request;
+    const atLeast = kind === 'txn' ? startTs + 1n : 0n;
     const versions = await SnapshotVersions.open(
       { source: reading.versions, policy: this.#options, atLeast, version: endTs },
       signal,

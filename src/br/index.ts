@@ -45,3 +45,10 @@ export type {
 // Threads that compress.
 export { BlockPool } from './threads/block-pool.js';
 export type { BlockPoolOptions, BlockPressOptions } from './threads/block-pool.js';
+export type { TxnBatch, TxnRangeSource, TxnScanRequest } from '../ports/txn-range-source.js';
+export { takeBrBackup, type BrBackupResult } from './take-br-backup.js';
+export { discardBrBackup, type DiscardBrBackupOptions } from './discard-br-backup.js';
+export type { BrBackupProgress, BrBackupSchema, BrBackupSource, TakeBrBackupOptions } from './br-backup-options.js';
+export { BrEndpoint } from './br-endpoint.js';
+export type { BrEndpointOptions, BrFileSettings, BrKnobs, BrRangesRequest } from './br-endpoint-options.js';
+export type { BrRangeFailed, BrRangeResponse, BrRangeStored } from './br-range-response.js';

@@ -51,7 +51,7 @@ export async function writeNew(
   access: Access,
 ): Promise<void> {
   try {
-    await retrying(access.policy, access.signal, () => writeOnce(container, name, bytes, access.signal));
+    await retrying(access.policy, access.signal, () => writeOnce(container, name, bytes, true, access.signal));
   } catch (error) {
     if (!BackupError.is(error, 'FILE_EXISTS')) throw error;
     // Either the answer to an earlier try was lost, or this is what an earlier run wrote. If it cannot be read, the first error says what there is to say.
@@ -61,14 +61,25 @@ export async function writeNew(
   }
 }
 
+/** Writes a file, in the place of one of that name. */
+export async function writeOver(
+  container: BackupContainer,
+  name: string,
+  bytes: Uint8Array,
+  { policy, signal }: Access,
+): Promise<void> {
+  await retrying(policy, signal, () => writeOnce(container, name, bytes, false, signal));
+}
+
 async function writeOnce(
   container: BackupContainer,
   name: string,
   bytes: Uint8Array,
+  exclusive: boolean,
   signal: AbortSignal,
 ): Promise<void> {
   const abort = (file: BackupFile) => file.abort().catch(ignoreFailure);
-  const file = await abortable(container.writeFile(name, { exclusive: true }), signal, (late) => void abort(late));
+  const file = await abortable(container.writeFile(name, { exclusive }), signal, (late) => void abort(late));
   try {
     if (bytes.length > 0) await abortable(file.append([bytes]), signal);
     await abortable(file.finish(), signal);

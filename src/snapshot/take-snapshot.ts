@@ -2,19 +2,21 @@
 // Must never write a manifest of files that leave a hole, overlap, or lie below the version that was asked for.
 
 import { AbortScope, abortable } from '../core/abort.js';
-import { toHex } from '../core/bytes.js';
 import { BackupError, assert } from '../core/errors.js';
 import type { KeyRange } from '../core/key-range.js';
-import { formatRange } from '../core/key-range.js';
 import type { Version } from '../core/version.js';
 import { maxVersion } from '../core/version.js';
 import { MAX_PROPERTY_BYTES, PROPERTY, parseEncryptionMetadata } from '../format/fdb/properties.js';
+import { snapshotPartName } from '../format/fdb/snapshot-part.js';
 import type { RangeFileSums } from '../format/fdb/snapshot-sums.js';
+import { encodeSnapshotSums } from '../format/fdb/snapshot-sums.js';
 import type { BackupContainer } from '../ports/backup-container.js';
 import { findOrphans } from './abandoned.js';
+import { type Pending, askAgain, mostAttempts, rangeErrors } from './ask-again.js';
 import { backOff, isTransient, retrying } from './backoff.js';
-import { byKey, missingRanges } from './coverage.js';
+import { missingRanges } from './coverage.js';
 import { SnapshotEndpoint } from './endpoint.js';
+import { EntryLog } from './entry-log.js';
 import type { HalfSnapshot } from './half-snapshot.js';
 import {
   beginHalfSnapshot,
@@ -26,12 +28,11 @@ import {
   readHalfSnapshots,
   readStoredFiles,
 } from './half-snapshot.js';
-import { PartLog } from './part-log.js';
 import { WholeSnapshot } from './publish.js';
 import type { RangeFailed, RangeResponse } from './range-response.js';
 import type { ResolvedSnapshot, TakeSnapshotOptions } from './snapshot-options.js';
 import { resolveSnapshot } from './snapshot-options.js';
-import { type Access, deleteAll, readWhole } from './small-files.js';
+import { type Access, deleteAll, readWhole, writeNew } from './small-files.js';
 import { SnapshotVersions } from './versions.js';
 
 export interface SnapshotResult {
@@ -65,12 +66,6 @@ export async function takeSnapshot(options: TakeSnapshotOptions): Promise<Snapsh
   const resolved = resolveSnapshot(options);
   using scope = new AbortScope(resolved.signal);
   return await new SnapshotRun(resolved, scope.signal).run();
-}
-
-/** A range that is still to be stored, and how often in a row it was asked for without getting any further. */
-interface Pending {
-  readonly range: KeyRange;
-  readonly attempts: number;
 }
 
 class SnapshotRun {
@@ -141,7 +136,11 @@ class SnapshotRun {
     const versions = await SnapshotVersions.open({ source, policy: this.#options, atLeast, version }, this.#signal);
     try {
       const half = resumed ?? (await beginHalfSnapshot(this.#options, versions.current, this.#access));
-      const parts = new PartLog(container, half, random, this.#access);
+      const parts = new EntryLog<RangeFileSums>({
+        entries: half.entries,
+        newName: () => snapshotPartName({ snapshotBegin: half.snapshotBegin, id: half.id, uid: random.uid() }),
+        write: (name, files) => writeNew(container, name, encodeSnapshotSums({ files }), this.#access),
+      });
       let failed: readonly RangeFailed[];
       try {
         failed = await this.#requestAll(missing, half, versions, parts);
@@ -163,7 +162,7 @@ class SnapshotRun {
     missing: readonly KeyRange[],
     half: HalfSnapshot,
     versions: SnapshotVersions,
-    parts: PartLog,
+    parts: EntryLog<RangeFileSums>,
   ): Promise<RangeFailed[]> {
     const { container, batchSize, maxAttempts } = this.#options;
     const endpoint = new SnapshotEndpoint(this.#options);
@@ -182,14 +181,18 @@ class SnapshotRun {
         signal: this.#signal,
       });
       for await (const response of responses) this.#take(response, failed, parts, versions);
-      pending = askAgain(failed, pending, maxAttempts, givenUp);
+      pending = askAgain(failed, pending, { maxAttempts }, givenUp);
       if (pending.length === 0) return givenUp;
-      const attempts = pending.reduce((most, each) => Math.max(most, each.attempts), 1);
-      await backOff(this.#options, attempts, this.#signal);
+      await backOff(this.#options, mostAttempts(pending), this.#signal);
     }
   }
 
-  #take(response: RangeResponse, failed: RangeFailed[], parts: PartLog, versions: SnapshotVersions): void {
+  #take(
+    response: RangeResponse,
+    failed: RangeFailed[],
+    parts: EntryLog<RangeFileSums>,
+    versions: SnapshotVersions,
+  ): void {
     if (response.file === undefined) failed.push(response);
     else {
       this.#count(response.file);
@@ -283,28 +286,6 @@ function isOver({ startedAt }: HalfSnapshot): boolean {
   return startedAt === undefined;
 }
 
-/** The failures that are worth another try, in key order; the others go to `givenUp`. */
-function askAgain(
-  failed: readonly RangeFailed[],
-  pending: readonly Pending[],
-  maxAttempts: number,
-  givenUp: RangeFailed[],
-): Pending[] {
-  const attemptsOf = new Map(pending.map(({ range, attempts }) => [rangeKey(range), attempts]));
-  const again: Pending[] = [];
-  for (const failure of [...failed].sort(byKey)) {
-    // A smaller range than was asked for: the rest of that was stored, or failed by itself.
-    const attempts = (attemptsOf.get(rangeKey(failure.range)) ?? 0) + 1;
-    if (isTransient(failure.error) && attempts < maxAttempts) again.push({ range: failure.range, attempts });
-    else givenUp.push(failure);
-  }
-  return again;
-}
-
-function rangeKey({ begin, end }: KeyRange): string {
-  return `${toHex(begin)} ${toHex(end)}`;
-}
-
 /** Files that are not encrypted, between others that are, would be read by nobody. */
 async function checkKey(container: BackupContainer, access: Access): Promise<void> {
   if (container.decrypts === true) return;
@@ -320,11 +301,8 @@ async function checkKey(container: BackupContainer, access: Access): Promise<voi
 }
 
 function incomplete(failed: readonly RangeFailed[], isKept: boolean, { container }: ResolvedSnapshot): BackupError {
-  const errors = failed.map(({ range, error }) => {
-    const reason = error instanceof Error ? error.message : String(error);
-    return new Error(`${formatRange(range)}: ${reason}`, { cause: error });
-  });
-  const first = (errors[0] as Error).message;
+  const errors = rangeErrors(failed);
+  const first = errors[0].message;
   return new BackupError(
     'SNAPSHOT_INCOMPLETE',
     `${failed.length} ranges of the snapshot could not be stored, the first is ${first}. ${isKept ? 'What was stored is kept: take it again, and only what is missing is scanned' : 'The source breaks its contract: nothing of it is used'}`,
