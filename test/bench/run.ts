@@ -24,6 +24,7 @@ const benches: readonly { readonly name: string; readonly load: () => Promise<{ 
   { name: 'sst.scan', load: () => import('./sst-scan.js') },
   { name: 's3', load: () => import('./s3.js') },
   { name: 'etcd.lag', load: () => import('./etcd-lag.js') },
+  { name: 'br.threads', load: () => import('./br-threads.js') },
   { name: 'fleet.handover', load: () => import('./fleet-handover.js') },
 ];
 
