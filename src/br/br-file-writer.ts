@@ -50,7 +50,7 @@ export class BrFileWriter {
   readonly #crc = new Crc64Xor();
   readonly #iv: Uint8Array;
   readonly #cipher: BrCipherStream | undefined;
-  #file: BackupFile | undefined;
+  #opening: Promise<BackupFile> | undefined;
   #finishing: Promise<void> | undefined;
   #rows = 0;
   #bytes = 0;
@@ -99,7 +99,7 @@ export class BrFileWriter {
   async finish(): Promise<StoredBrFile> {
     const { signal, name, cf } = this.#options;
     const { size } = await this.#sst.finish(signal);
-    const file = this.#file ?? (await this.#create());
+    const file = await this.#open();
     this.#finishing = file.finish();
     await abortable(this.#finishing, signal);
     return {
@@ -120,9 +120,10 @@ export class BrFileWriter {
     const { container, name, isUniqueName } = this.#options;
     const finishing = this.#finishing;
     await this.#sst.abort();
+    const file = await this.#opening?.catch(nothing);
     // A finish that is under way may still make the file visible: first it ends.
-    await finishing?.catch(ignoreFailedFinish);
-    await this.#file?.abort();
+    await finishing?.catch(nothing);
+    await file?.abort();
     if (finishing !== undefined && isUniqueName) await container.deleteFile(name);
   }
 
@@ -133,22 +134,22 @@ export class BrFileWriter {
     let bytes = 0;
     for (const chunk of stored) bytes += chunk.length;
     await limiter.take(bytes, signal);
-    const file = this.#file ?? (await this.#create());
+    const file = await this.#open();
     // The bytes are on their way while their checksum is computed.
     const appending = abortable(file.append(stored), signal);
     for (const chunk of stored) this.#sha256.update(chunk);
     await appending;
   }
 
-  async #create(): Promise<BackupFile> {
+  /** Opened once; `abort` waits for it, should nobody else do so any more. */
+  #open(): Promise<BackupFile> {
     const { container, name, signal } = this.#options;
-    const opening = container.writeFile(name);
-    this.#file = await abortable(opening, signal, (late) => void late.abort().catch(ignoreFailedFinish));
-    return this.#file;
+    this.#opening ??= container.writeFile(name);
+    return abortable(this.#opening, signal);
   }
 }
 
-/** Whether it was stored or not, it is removed. */
-function ignoreFailedFinish(): void {
+/** What has failed is known, and what is there is removed. */
+function nothing(): undefined {
   return undefined;
 }

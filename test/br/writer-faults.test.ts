@@ -1,3 +1,4 @@
+import { setImmediate as hostTurn } from 'node:timers/promises';
 import { describe, expect, it } from 'vitest';
 import { MemoryContainer } from '../../src/container/memory-container.js';
 import { BackupError } from '../../src/core/errors.js';
@@ -33,15 +34,24 @@ class WatchedContainer {
   };
 
   #file(file: BackupFile): BackupFile {
+    let isFinishing = false;
     return {
       name: file.name,
       append: (chunks) => this.#call(() => file.append(chunks)),
-      finish: () =>
-        this.#call(async () => {
-          await file.finish();
-          this.open.delete(file.name);
-        }),
+      finish: async () => {
+        isFinishing = true;
+        try {
+          await this.#call(async () => {
+            await file.finish();
+            this.open.delete(file.name);
+          });
+        } finally {
+          isFinishing = false;
+        }
+      },
       abort: async () => {
+        // Too late: the store is at work on it, and it will be there.
+        if (isFinishing) return;
         await file.abort();
         this.open.delete(file.name);
       },
@@ -124,7 +134,6 @@ describe('an end before the end', () => {
       const watched = new WatchedContainer();
       const clock = new ManualClock();
       const controller = new AbortController();
-      let isEffective = false;
       watched.onCall = async (call, effect) => {
         if (call !== ending) {
           await effect();
@@ -135,10 +144,10 @@ describe('an end before the end', () => {
         if (ends === 'never') await new Promise(() => undefined);
         // Late: nobody waits for it any more.
         if (ends === 'before') {
-          await Promise.resolve();
+          await hostTurn();
+          await hostTurn();
           await effect();
         }
-        isEffective = true;
       };
       const writing = expect(writeAll(watched, { clock, signal: controller.signal })).rejects.toBe(reason);
       // A call that hangs is waited for no longer than a second.
@@ -147,7 +156,6 @@ describe('an end before the end', () => {
       expect(await namesIn(watched.inner)).toEqual([]);
       expect(clock.pendingTimers).toBe(0);
       if (ends === 'never') continue;
-      expect(isEffective).toBe(true);
       expect([...watched.open]).toEqual([]);
     }
   });
