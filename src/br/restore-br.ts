@@ -124,7 +124,8 @@ class BrRestore {
   async #check(files: readonly PlannedFile[]): Promise<void> {
     const meter = this.#meter;
     // Old releases of TiKV did not record sizes: such a file counts once it has been read.
-    meter.bytesTotal = files.reduce((sum, { file }) => sum + 2 * Number(file.size), meter.bytesRead);
+    const bytesOf = (each: PlannedFile) => Number(each.file.size) * (this.#opener.isChecked(each) ? 1 : 2);
+    meter.bytesTotal = files.reduce((sum, each) => sum + bytesOf(each), meter.bytesRead);
     await inParallel(files, this.#numbers.concurrency, this.#options.signal, async (planned) => {
       await this.#opener.check(planned);
       meter.report('checking');

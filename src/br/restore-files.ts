@@ -2,7 +2,7 @@
 
 import { SstReader } from '../format/sst/sst-reader.js';
 import type { SstBatch } from '../format/sst/sst-batch.js';
-import { BackupError } from '../core/errors.js';
+import { BackupError, assert } from '../core/errors.js';
 import { checkTxnDataKey, engineKeyOf, userKeyOf } from '../format/br/engine-key.js';
 import type { BrFile } from '../format/br/messages.js';
 import type { RawApiVersion } from '../format/br/raw-kv.js';
@@ -16,7 +16,7 @@ import type { SstRowBatch, SstRows } from './restore-sst.js';
 export class FileOpener {
   readonly #reads: BrReads;
   readonly #readBytes: number;
-  /** Sizes that the meta data does not say. */
+  /** Bytes of the files that were checked. */
   readonly #sizes = new Map<BrFile, number>();
 
   constructor(reads: BrReads, readBytes: number) {
@@ -24,12 +24,18 @@ export class FileOpener {
     this.#readBytes = readBytes;
   }
 
-  /** Its size and its sha256. CORRUPT_FILE, CHECKSUM_MISMATCH or FILE_NOT_FOUND. */
-  async check({ file, link }: PlannedFile): Promise<void> {
+  isChecked({ file }: PlannedFile): boolean {
+    return this.#sizes.has(file);
+  }
+
+  /** Its size and its sha256, once. CORRUPT_FILE, CHECKSUM_MISMATCH or FILE_NOT_FOUND. */
+  async check(planned: PlannedFile): Promise<void> {
+    if (this.isChecked(planned)) return;
+    const { file, link } = planned;
     this.#sizes.set(file, await this.#reads.check(storedFile(file, link)));
   }
 
-  /** At its beginning; `close` it. */
+  /** Of a file that was checked, at its beginning; `close` it. */
   async cursor(planned: PlannedFile, apiVersion: RawApiVersion): Promise<BrCursor> {
     const reader = await this.#open(planned);
     return new BrCursor(planned, new ReaderRows(reader, planned.file.name), apiVersion);
@@ -37,6 +43,7 @@ export class FileOpener {
 
   /** Of its last row; undefined: it has none. */
   async lastUserKey(planned: PlannedFile, apiVersion: RawApiVersion): Promise<Uint8Array | undefined> {
+    await this.check(planned);
     const reader = await this.#open(planned);
     const { name } = planned.file;
     for await (const batch of reader.entries({ reverse: true })) {
@@ -48,9 +55,10 @@ export class FileOpener {
     return undefined;
   }
 
-  async #open({ file, link }: PlannedFile): Promise<SstReader> {
+  #open({ file, link }: PlannedFile): Promise<SstReader> {
     const stored = storedFile(file, link);
-    const size = this.#sizes.get(file) ?? (file.size === 0n ? await this.#reads.sizeOf(stored) : Number(file.size));
+    const size = this.#sizes.get(file);
+    assert(size !== undefined, 'no file is read before it was checked');
     const read = (offset: number, length: number) => this.#reads.plain(stored, offset, length);
     return SstReader.open({ name: file.name, size, read, readAheadBytes: this.#readBytes });
   }

@@ -61,19 +61,6 @@ export class BrReads {
     return size;
   }
 
-  /** Bytes, for a file whose meta data does not say it. */
-  async sizeOf({ container, file }: StoredFile): Promise<number> {
-    const size = await this.#reads.run(async () => {
-      for await (const listed of container.listFiles(file.name)) if (listed.name === file.name) return listed.size;
-      return undefined;
-    });
-    if (size !== undefined) return size;
-    throw new BackupError('FILE_NOT_FOUND', `${file.name} of the backup is not in ${container.url}`, {
-      file: file.name,
-      container: container.url,
-    });
-  }
-
   /** Exactly these bytes, decrypted. */
   async plain(stored: StoredFile, offset: number, length: number): Promise<Uint8Array> {
     const { file, cipher } = stored;
