@@ -6,6 +6,8 @@ import { checkMethods } from '../../core/check-option.js';
 import { BackupError } from '../../core/errors.js';
 import { loadBrMessages } from '../../format/br/proto/load.js';
 import type { BackupRequest } from '../backup-request.js';
+import { backUpCluster } from '../cluster-backup.js';
+import type { ClusterBackup, ClusterBackupMeta } from '../cluster-backup.js';
 import { gatherBackup } from '../gather-backup.js';
 import type { GatherOptions, GatheredBackup } from '../gather-backup.js';
 import { GrpcBackupStore } from './grpc-store.js';
@@ -22,13 +24,18 @@ export interface TikvBackupClientOptions {
   readonly clients?: Readonly<Record<string, Client>>;
 }
 
+export interface TikvBackupOptions extends GatherOptions {
+  /** Where the backup becomes one. */
+  readonly meta: ClusterBackupMeta;
+}
+
 /** ms, as BR has them. */
 const CHANNEL_OPTIONS: ChannelOptions = { 'grpc.keepalive_time_ms': 10_000, 'grpc.keepalive_timeout_ms': 3_000 };
 
 /**
  * ```ts
  * await using client = await TikvBackupClient.open({ addresses: ['tikv-0:20160', 'tikv-1:20160'] });
- * const { files } = await client.backup(request, { signal });
+ * const { files } = await client.backup(request, { meta: { container }, signal });
  * ```
  */
 export class TikvBackupClient implements AsyncDisposable {
@@ -66,13 +73,27 @@ export class TikvBackupClient implements AsyncDisposable {
     );
   }
 
-  /** Has all stores back up what the request says; resolves when every range of it is answered. See gatherBackup for its errors. Several backups may run at once. */
-  async backup(request: BackupRequest, options: GatherOptions = {}): Promise<GatheredBackup> {
+  /**
+   * Has all stores back up what the request says, and writes `backupmeta` when every range of it is stored: then, and only then, there is a backup. See backUpCluster and gatherBackup for the errors. Several backups may run at
+   * once.
+   */
+  async backup(request: BackupRequest, options: TikvBackupOptions): Promise<ClusterBackup> {
+    const { meta, ...gather } = options;
+    return await this.#run(gather, (own) => backUpCluster(request, this.#stores, own, meta));
+  }
+
+  /** The files alone: without a `backupmeta` nothing can restore them. For who keeps the meta data otherwise. See gatherBackup for the errors. */
+  async gather(request: BackupRequest, options: GatherOptions = {}): Promise<GatheredBackup> {
+    return await this.#run(options, (own) => gatherBackup(request, this.#stores, own));
+  }
+
+  /** Until it is done, or the client is closed. */
+  async #run<T>(options: GatherOptions, body: (options: GatherOptions) => Promise<T>): Promise<T> {
     if (this.#scope.signal.aborted) throw closed();
     using scope = new AbortScope(options.signal);
     const onClose = () => scope.end(closed());
     this.#scope.signal.addEventListener('abort', onClose, { once: true });
-    const work = gatherBackup(request, this.#stores, { ...options, signal: scope.signal });
+    const work = body({ ...options, signal: scope.signal });
     this.#running.add(work);
     try {
       return await work;
