@@ -34,7 +34,7 @@ const KINDS: Readonly<Record<string, string>> = {
 
 function memberName(message: string, field: ListedField): string {
   const camel = field.name.replace(/_(\w)/g, (_, letter: string) => letter.toUpperCase());
-  return RENAMED[`${message}.${field.name}`] ?? camel[0]?.toLowerCase() + camel.slice(1);
+  return RENAMED[`${message}.${field.name}`] ?? camel.charAt(0).toLowerCase() + camel.slice(1);
 }
 
 /** `AES128_CTR` is 'aes128-ctr', `IncomingVoter` 'incoming-voter'. */
