@@ -52,3 +52,11 @@ export type { BrBackupProgress, BrBackupSchema, BrBackupSource, TakeBrBackupOpti
 export { BrEndpoint } from './br-endpoint.js';
 export type { BrEndpointOptions, BrFileSettings, BrKnobs, BrRangesRequest } from './br-endpoint-options.js';
 export type { BrRangeFailed, BrRangeResponse, BrRangeStored } from './br-range-response.js';
+
+// SST files.
+export { SstWriter } from '../format/sst/sst-writer.js';
+export type { SstSink, SstSummary, SstWriterOptions } from '../format/sst/sst-writer.js';
+export { inlinePress } from '../format/sst/inline-press.js';
+export type { BlockPress } from '../format/sst/block-press.js';
+export type { BlockCodec, SstCompression } from '../format/sst/codec.js';
+export type { SstFormatVersion } from '../format/sst/footer.js';

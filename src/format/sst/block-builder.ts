@@ -101,7 +101,7 @@ export class BlockBuilder {
   /** Whether a row of these lengths belongs into the next block; false as long as the open one is empty. */
   isFull(keyLength: number, valueLength: number): boolean {
     const bytes = this.openBytes;
-    if (bytes <= this.#almostFull) return bytes >= this.#blockSize;
+    if (bytes <= this.#almostFull) return false;
     if (bytes >= this.#blockSize) return true;
     // RocksDB's estimate, which is a little high.
     const restart = this.#sinceRestart >= this.#restartInterval ? 4 : 0;

@@ -7,9 +7,12 @@ import { BufferPool } from '../../../src/core/buffer-pool.js';
 import { BackupError } from '../../../src/core/errors.js';
 import { BLOCK_TRAILER_BYTES, type BlockPress } from '../../../src/format/sst/block-press.js';
 import { loadCodec } from '../../../src/format/sst/codecs/load-codec.js';
+import { encodeFooter } from '../../../src/format/sst/footer.js';
 import { shortestSeparator } from '../../../src/format/sst/index-separator.js';
 import { inlinePress } from '../../../src/format/sst/inline-press.js';
 import { type SstSink, SstWriter } from '../../../src/format/sst/sst-writer.js';
+import { readVarint64 } from '../../../src/format/sst/varint.js';
+import { varintLength, writeVarint } from '../../../src/format/sst/write-varint.js';
 import { binaryRows, largeRows, plainRows } from './row-sets.js';
 import { MemorySink, pressFor, type Row, writeSst } from './write-rows.js';
 
@@ -322,6 +325,26 @@ describe('what SstWriter holds and how it ends', () => {
     expect(appends).toBe(1);
     await expect(sst.flush()).rejects.toMatchObject({ code: 'INVALID_STATE' });
   });
+});
+
+it('varints are read as they were written, of any size that files have', () => {
+  const bytes = new Uint8Array(12);
+  for (let power = 0; power <= 53; power++) {
+    for (const value of [2 ** power - 1, 2 ** power, 2 ** power + 1].filter(Number.isSafeInteger)) {
+      const next = writeVarint(bytes, 1, value);
+      expect(next).toBe(1 + varintLength(value));
+      expect(readVarint64(bytes, 1)).toEqual({ value, next });
+    }
+  }
+});
+
+it('the footer holds handles of the largest files', () => {
+  const large = { offset: Number.MAX_SAFE_INTEGER, size: 2 ** 32 - 1 };
+  const footer = encodeFooter(large, { offset: 2 ** 40, size: 3 }, 5);
+  expect(footer).toHaveLength(53);
+  expect(Buffer.from(footer).toString('hex')).toMatch(
+    /^01ffffffffffffff0fffffffff0f80808080802003(00)+05000000f7cff485b741e288$/,
+  );
 });
 
 describe('index separators', () => {
