@@ -205,9 +205,11 @@ class BrBackupRun {
     const files = answers.flatMap((answer) => answer.files);
     await this.#checkThere(files);
     await checkLock(container, lock, this.#access);
-    const { sha256: metaSha256 } = await writeBackupMeta(this.#options, endTs, files, this.#signal);
+    const { bytes, rows, rowBytes } = this.#totals;
+    const result = `${files.length} files with ${rows} rows, stored by run ${lock.run}`;
+    const { sha256: metaSha256 } = await writeBackupMeta(this.#options, { endTs, files, result }, this.#signal);
     try {
-      // Whoever has taken over since the last look may have replaced what the meta data names.
+      // Whoever has taken over since the last look may have replaced, or removed, what the meta data names.
       await checkLock(container, lock, this.#access);
     } catch (error) {
       if (BackupError.is(error, 'CONTAINER_IN_USE')) await deleteAll(container, [BACKUP_META_NAME], this.#access);
@@ -215,7 +217,6 @@ class BrBackupRun {
     }
     await deleteAll(container, entries, this.#access);
     await removeLock(container, this.#access);
-    const { bytes, rows, rowBytes } = this.#totals;
     return { startTs, endTs, ranges, files, bytes, rows, rowBytes, resumedFiles: this.#resumedFiles, metaSha256 };
   }
 

@@ -9,11 +9,18 @@ import type { WrittenBackupMeta } from './backup-meta-writer.js';
 import { BackupMetaWriter } from './backup-meta-writer.js';
 import type { BrBackupSchema, ResolvedBrBackup } from './br-backup-options.js';
 
-/** `files` in key order. */
+export interface MetaOf {
+  readonly endTs: Version;
+  /** In key order. */
+  readonly files: readonly BrFile[];
+  /** A text for people. It tells this run from others: no two write the same `backupmeta`, so that each knows whether the one that is there is its own. */
+  readonly result: string;
+}
+
+/** FILE_EXISTS when another run has completed a backup here. */
 export async function writeBackupMeta(
   options: ResolvedBrBackup,
-  endTs: Version,
-  files: readonly BrFile[],
+  { endTs, files, result }: MetaOf,
   signal: AbortSignal,
 ): Promise<WrittenBackupMeta> {
   const { asked, container, clock, random, maxAttempts, retryMinDelay, retryMaxDelay, metaVersion } = options;
@@ -31,6 +38,7 @@ export async function writeBackupMeta(
     clusterId,
     clusterVersion,
     brVersion,
+    backupResult: result,
     startVersion: isRaw ? 0n : options.startTs,
     endVersion: isRaw ? 0n : endTs,
     isRawKv: isRaw,

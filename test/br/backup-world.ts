@@ -5,9 +5,9 @@ import { expect } from 'vitest';
 import { equalBytes, toHex, utf8 } from '../../src/core/bytes.js';
 import { Crc64Xor } from '../../src/core/crc64.js';
 import type { KeyRange } from '../../src/core/key-range.js';
-import { NORMAL_KEYS, rangeContains } from '../../src/core/key-range.js';
+import { NORMAL_KEYS } from '../../src/core/key-range.js';
 import type { BrFile } from '../../src/format/br/messages.js';
-import type { BackupContainer } from '../../src/ports/backup-container.js';
+import type { BackupContainer, BackupFile, WriteFileOptions } from '../../src/ports/backup-container.js';
 import type { BrRangeResponse, BrRangeStored } from '../../src/br/br-range-response.js';
 import type { MemoryTxnSource, TxnChange, TxnRow } from '../../src/testing/memory-txn-source.js';
 import { expectCover, readAll } from '../snapshot/world.js';
@@ -88,6 +88,75 @@ export function rowsOf(source: MemoryTxnSource, endTs: bigint, startTs = 0n) {
   return (range: KeyRange) => source.rowsAt(endTs, startTs, range);
 }
 
-export function isWithin(range: KeyRange, name: string): boolean {
-  return rangeContains(range, key(name));
+/** For messages and comparisons. */
+export function shown(rows: readonly TxnRow[]): string[] {
+  return rows.map(
+    ({ key: userKey, value, startTs, commitTs }) =>
+      `${toHex(userKey)}=${value === undefined ? 'deleted' : toHex(value)} ${startTs} ${commitTs}`,
+  );
+}
+
+export interface ContainerHooks {
+  /** Before a call; throwing fails it. */
+  readonly before?: (call: string, name: string) => void | Promise<void>;
+}
+
+/** A container whose calls a test can fail: `writeFile`, `append`, `finish`, `abort`, `readFile`, `deleteFile`. Counts unfinished files. */
+export class HookedContainer implements BackupContainer {
+  readonly url: string;
+  readonly open = new Set<object>();
+  readonly #inner: BackupContainer;
+  readonly #hooks: ContainerHooks;
+
+  constructor(inner: BackupContainer, hooks: ContainerHooks = {}) {
+    this.url = inner.url;
+    this.#inner = inner;
+    this.#hooks = hooks;
+  }
+
+  create(): Promise<void> {
+    return this.#inner.create();
+  }
+
+  exists(): Promise<boolean> {
+    return this.#inner.exists();
+  }
+
+  async writeFile(name: string, options?: WriteFileOptions): Promise<BackupFile> {
+    const before = async (call: string) => this.#hooks.before?.(call, name);
+    await before('writeFile');
+    const file = await this.#inner.writeFile(name, options);
+    this.open.add(file);
+    return {
+      name,
+      append: async (chunks) => {
+        await before('append');
+        await file.append(chunks);
+      },
+      finish: async () => {
+        await before('finish');
+        await file.finish();
+        this.open.delete(file);
+      },
+      abort: async () => {
+        await before('abort');
+        await file.abort();
+        this.open.delete(file);
+      },
+    };
+  }
+
+  async readFile(name: string, offset: number, length: number): Promise<Uint8Array> {
+    await this.#hooks.before?.('readFile', name);
+    return this.#inner.readFile(name, offset, length);
+  }
+
+  listFiles(prefix: string): ReturnType<BackupContainer['listFiles']> {
+    return this.#inner.listFiles(prefix);
+  }
+
+  async deleteFile(name: string): Promise<void> {
+    await this.#hooks.before?.('deleteFile', name);
+    await this.#inner.deleteFile(name);
+  }
 }

@@ -8,7 +8,7 @@ import { MemoryTxnSource } from '../../src/testing/memory-txn-source.js';
 import { BackupError } from '../../src/core/errors.js';
 import { NORMAL_KEYS } from '../../src/core/key-range.js';
 import { fileNames, set } from '../snapshot/world.js';
-import { checkAnswers, collect, key, rowsOf, stored, txnRows } from './backup-world.js';
+import { HookedContainer, checkAnswers, collect, key, rowsOf, stored, txnRows } from './backup-world.js';
 
 const full = { kind: 'txn', ranges: [NORMAL_KEYS], compression: 'none' } as const;
 
@@ -124,21 +124,12 @@ describe('a BR endpoint', () => {
     const source = new MemoryTxnSource({ borders: [key('k0050'), key('k0100')], batchRows: 10 });
     source.commit(txnRows(200));
     const inner = new MemoryContainer();
-    let files = 0;
-    const container = Object.assign(Object.create(inner) as MemoryContainer, {
-      url: inner.url,
-      readFile: inner.readFile.bind(inner),
-      writeFile: async (name: string) => {
-        const file = await inner.writeFile(name);
-        if (++files !== 2) return file;
-        return {
-          ...file,
-          name,
-          abort: () => file.abort(),
-          append: () => Promise.reject(new BackupError('CONTAINER_UNAVAILABLE', 'a fault', { retryable: true })),
-        };
+    let appends = 0;
+    const container = new HookedContainer(inner, {
+      before: (call) => {
+        if (call === 'append' && ++appends === 2)
+          throw new BackupError('CONTAINER_UNAVAILABLE', 'a fault', { retryable: true });
       },
-      deleteFile: inner.deleteFile.bind(inner),
     });
     const endpoint = new BrEndpoint({ txn: source, retryMinDelay: 0, retryMaxDelay: 0, numThreads: 1 });
     const answers = await collect(endpoint.request({ ...full, container }));

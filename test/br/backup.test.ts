@@ -1,0 +1,272 @@
+// takeBrBackup: whole backups, and what is in their files.
+
+import { describe, expect, it } from 'vitest';
+import { readBackupMeta } from '../../src/br/backup-meta.js';
+import { discardBrBackup } from '../../src/br/discard-br-backup.js';
+import { takeBrBackup } from '../../src/br/take-br-backup.js';
+import { MemoryContainer } from '../../src/container/memory-container.js';
+import { utf8 } from '../../src/core/bytes.js';
+import { BackupError } from '../../src/core/errors.js';
+import { NORMAL_KEYS } from '../../src/core/key-range.js';
+import type { BrFile } from '../../src/format/br/messages.js';
+import { tableRange, tableRowKey } from '../../src/format/br/table-key.js';
+import { seededRandom } from '../../src/testing/conformance.js';
+import { MemoryRangeSource } from '../../src/testing/memory-range-source.js';
+import { MemoryTxnSource } from '../../src/testing/memory-txn-source.js';
+import { HastyClock } from '../snapshot/faulty.js';
+import { fileNames, hexRows, manyRows } from '../snapshot/world.js';
+import { HookedContainer, key, shown, txnRows } from './backup-world.js';
+import { metaFiles, rawRowsOf, txnRowsOf } from './read-br-backup.js';
+
+const cipher = { method: 'aes256-ctr', key: new Uint8Array(32).fill(7) } as const;
+const unavailable = () => new BackupError('CONTAINER_UNAVAILABLE', 'a fault', { retryable: true });
+
+function database(borders = ['k0050', 'k0100', 'k0150', 'x']): MemoryTxnSource {
+  const source = new MemoryTxnSource({ borders: borders.map(key), batchRows: 7 });
+  source.commit(txnRows(200));
+  source.commit(txnRows(20, 1));
+  source.commit([{ key: key('k0003') }]);
+  return source;
+}
+
+describe('takeBrBackup', () => {
+  for (const metaVersion of [0, 1] as const) {
+    it(`stores a full backup and then the changes since, meta data of version ${metaVersion}`, async () => {
+      const source = database();
+      const options = { kind: 'txn', source, ranges: [], metaVersion } as const;
+      const full = new MemoryContainer();
+      const first = await takeBrBackup({ ...options, container: full, clusterId: 42n, clusterVersion: '"8.5.0"' });
+      expect(shown(await txnRowsOf(full))).toEqual(shown(source.rowsAt(first.endTs)));
+      expect(await metaFiles(full)).toEqual(first.files);
+      expect(first).toMatchObject({ startTs: 0n, endTs: source.committed, rows: 199, resumedFiles: 0 });
+      const reader = await readBackupMeta(full);
+      expect(reader.meta).toMatchObject({
+        ...{ clusterId: 42n, clusterVersion: '"8.5.0"', brVersion: 'tidemark', isRawKv: false, isTxnKv: true },
+        ...{ startVersion: 0n, endVersion: first.endTs, version: metaVersion },
+      });
+      expect(reader.sha256).toBe(first.metaSha256);
+
+      source.commit(txnRows(5, 2));
+      source.commit([{ key: key('k0180') }, { key: key('k0003'), value: key('back') }]);
+      const since = new MemoryContainer();
+      const second = await takeBrBackup({ ...options, container: since, startTs: first.endTs });
+      const changes = source.rowsAt(second.endTs, first.endTs);
+      expect(changes).toHaveLength(6);
+      expect(shown(await txnRowsOf(since))).toEqual(shown(changes));
+      for (const container of [full, since])
+        expect((await fileNames(container)).filter((name) => !/\.sst$|^backupmeta/.test(name))).toEqual([]);
+      expect(source.heldVersions).toEqual([]);
+    });
+  }
+
+  it('stores raw rows as they were at one version', async () => {
+    const source: MemoryRangeSource = new MemoryRangeSource({
+      borders: [key('k000050'), key('k000150')],
+      batchRows: 10,
+      beforeBatch: (_, index) => void (index === 2 && source.commit(manyRows(200, 9))),
+    });
+    source.commit(manyRows(200, 50));
+    const container = new MemoryContainer();
+    const result = await takeBrBackup({ kind: 'raw', source, container, ranges: [], compression: 'none' });
+    expect(hexRows(await rawRowsOf(container))).toEqual(hexRows(source.rowsAt(result.endTs)));
+    const reader = await readBackupMeta(container);
+    expect(reader.meta).toMatchObject({ isRawKv: true, startVersion: 0n, endVersion: 0n });
+    const ranges = [];
+    for await (const range of reader.rawRanges()) ranges.push(range);
+    expect(ranges).toMatchObject([{ startKey: NORMAL_KEYS.begin, endKey: NORMAL_KEYS.end, cf: 'default' }]);
+    expect(source.heldVersions).toEqual([]);
+  });
+
+  it('encrypts files and meta data, and its lock does not tell the key', async () => {
+    const source = database();
+    const inner = new MemoryContainer();
+    let lock = '';
+    const container = new HookedContainer(inner, {
+      before: async (call, name) => {
+        if (call === 'finish' && name.startsWith('backupmeta'))
+          lock = Buffer.from(await inner.readFile('backup.lock', 0, 10_000)).toString();
+      },
+    });
+    const result = await takeBrBackup({ kind: 'txn', source, container, ranges: [], cipher });
+    expect(shown(await txnRowsOf(inner, cipher))).toEqual(shown(source.rowsAt(result.endTs)));
+    expect(new Set(result.files.map(({ cipherIv }) => Buffer.from(cipherIv).toString('hex'))).size).toBe(
+      result.files.length,
+    );
+    expect(lock).toContain('aes256-ctr');
+    expect(lock).not.toContain('0707');
+  });
+
+  it('gives tables their sums where their files hold nothing else', async () => {
+    const source = new MemoryTxnSource({ borders: [7n, 8n, 9n].map((id) => tableRange(id).startKey) });
+    const rows = [7n, 7n, 8n].map((id, i) => ({ key: tableRowKey(id, BigInt(i)), value: utf8(`row ${i}`) }));
+    source.commit(rows);
+    const schemas = [7n, 8n].map((id) => ({
+      db: utf8('{"id":1,"db_name":{"O":"shop","L":"shop"}}'),
+      table: utf8(`{"id":${id},"name":{"O":"t${id}","L":"t${id}"},"cols":[],"index_info":[]}`),
+    }));
+    const container = new MemoryContainer();
+    const ranges = [tableRange(7n), tableRange(8n)].map(({ startKey, endKey }) => ({ begin: startKey, end: endKey }));
+    const result = await takeBrBackup({ kind: 'txn', source, container, ranges, schemas });
+    const tables = [];
+    for await (const table of (await readBackupMeta(container)).tables()) tables.push(table);
+    const sumsOf = ({ crc64xor, totalKvs, totalBytes }: Pick<BrFile, 'crc64xor' | 'totalKvs' | 'totalBytes'>) => ({
+      crc64xor,
+      totalKvs,
+      totalBytes,
+    });
+    expect(tables).toMatchObject([
+      { table: { name: 't7' }, ...sumsOf(result.files[0]!) },
+      { table: { name: 't8' }, ...sumsOf(result.files[1]!) },
+    ]);
+    expect(tables[0]!.totalKvs).toBe(2n);
+  });
+
+  it('asks again for what failed, region by region, until all is stored', async () => {
+    let splits = 0;
+    const source: MemoryTxnSource = new MemoryTxnSource({
+      batchRows: 10,
+      beforeBatch: (_, index) => {
+        if (index > 0 && index % 3 === 0 && splits < 12)
+          source.split(key(`k0${String(++splits * 15).padStart(3, '0')}`));
+      },
+    });
+    source.commit(txnRows(200));
+    source.failNext('regions', new Error('a broken connection'), { count: 2 });
+    const inner = new MemoryContainer();
+    const random = seededRandom(5);
+    const container = new HookedContainer(inner, {
+      before: (call) => {
+        if ((call === 'append' || call === 'finish') && random() < 0.08) throw unavailable();
+      },
+    });
+    const result = await takeBrBackup({
+      kind: 'txn',
+      source,
+      container,
+      ranges: [],
+      clock: new HastyClock(),
+      compression: 'none',
+      sstMaxSize: 3_000,
+    });
+    expect(shown(await txnRowsOf(inner))).toEqual(shown(source.rowsAt(result.endTs)));
+    expect(container.open.size).toBe(0);
+    // Nothing lies about that the meta data does not name.
+    const names = (await fileNames(inner)).filter((name) => name.endsWith('.sst'));
+    expect(names).toEqual(result.files.map(({ name }) => name).sort());
+  });
+
+  it('fails when the source can no longer read at the timestamp, and keeps nothing that claims to be a backup', async () => {
+    const source: MemoryTxnSource = new MemoryTxnSource({
+      borders: [key('k0100')],
+      batchRows: 10,
+      beforeBatch: ({ region }, index) => {
+        if (region.id === '2' && index === 2 && source.committed < 3n) {
+          source.commit(txnRows(1, 3));
+          source.collectGarbage(source.committed);
+        }
+      },
+    });
+    source.commit(txnRows(200));
+    const container = new MemoryContainer();
+    const taking = takeBrBackup({ kind: 'txn', source, container, ranges: [], numThreads: 1, clock: new HastyClock() });
+    await expect(taking).rejects.toMatchObject({
+      code: 'VERSION_TOO_OLD',
+      retryable: false,
+      message: expect.stringContaining('one timestamp') as string,
+    });
+    expect(await fileNames(container, 'backupmeta')).toEqual([]);
+    await discardBrBackup(container);
+    expect(await fileNames(container)).toEqual([]);
+    await takeBrBackup({ kind: 'txn', source, container, ranges: [] });
+  });
+
+  it('goes on with what was stored before the container failed for too long', async () => {
+    const source = database();
+    const inner = new MemoryContainer();
+    let isDown = false;
+    const container = new HookedContainer(inner, {
+      before: (call, name) => {
+        if (isDown && (call === 'writeFile' || call === 'append') && name.endsWith('.sst')) throw unavailable();
+      },
+    });
+    let answers = 0;
+    const options = {
+      kind: 'txn',
+      source,
+      container,
+      ranges: [],
+      numThreads: 1,
+      ioThreadSize: 1,
+      cipher,
+      clock: new HastyClock(),
+    } as const;
+    const endTs = source.committed;
+    const taking = takeBrBackup({ ...options, endTs, onResponse: () => void (isDown = ++answers >= 2) });
+    await expect(taking).rejects.toMatchObject({ code: 'SNAPSHOT_INCOMPLETE', retryable: true });
+    isDown = false;
+    await expect(takeBrBackup(options)).rejects.toMatchObject({ code: 'CONTAINER_IN_USE' });
+    const resume = { ...options, resume: true };
+    await expect(takeBrBackup({ ...resume, ranges: [{ begin: key('a'), end: key('z') }] })).rejects.toMatchObject({
+      code: 'INVALID_OPTION',
+    });
+    await expect(takeBrBackup({ ...resume, endTs: endTs - 1n })).rejects.toMatchObject({ code: 'INVALID_OPTION' });
+    await expect(takeBrBackup({ ...resume, cipher: { ...cipher, key: new Uint8Array(32) } })).rejects.toMatchObject({
+      code: 'ENCRYPTION_KEY_WRONG',
+    });
+    source.commit(txnRows(50, 9));
+    const result = await takeBrBackup(resume);
+    expect(result.endTs).toBe(endTs);
+    expect(result.resumedFiles).toBeGreaterThan(0);
+    expect(shown(await txnRowsOf(inner, cipher))).toEqual(shown(source.rowsAt(endTs)));
+    expect((await fileNames(inner)).filter((name) => !/\.sst$|^backupmeta/.test(name))).toEqual([]);
+  });
+
+  it('refuses a container in which a backup is being taken, or that holds one', async () => {
+    const source = database();
+    const container = new MemoryContainer();
+    const options = { kind: 'txn', source, container, ranges: [] } as const;
+    const both = await Promise.allSettled([takeBrBackup(options), takeBrBackup(options)]);
+    expect(both.map(({ status }) => status).sort()).toEqual(['fulfilled', 'rejected']);
+    expect(both.find(({ status }) => status === 'rejected')).toMatchObject({ reason: { code: 'CONTAINER_IN_USE' } });
+    expect(shown(await txnRowsOf(container))).toEqual(shown(source.rowsAt(source.committed)));
+    await expect(takeBrBackup(options)).rejects.toMatchObject({ code: 'FILE_EXISTS' });
+    await expect(takeBrBackup({ ...options, resume: true })).rejects.toMatchObject({ code: 'FILE_EXISTS' });
+    await expect(discardBrBackup(container)).rejects.toMatchObject({ code: 'FILE_EXISTS' });
+    expect(source.heldVersions).toEqual([]);
+  });
+
+  it('is not completed by a run whose lock another one has taken over', async () => {
+    const source = database();
+    const inner = new MemoryContainer();
+    let second: Promise<unknown> | undefined;
+    const container = new HookedContainer(inner, {
+      before: async (call, name) => {
+        if (call !== 'writeFile' || !name.startsWith('backupmeta.') || second !== undefined) return;
+        second = takeBrBackup({ kind: 'txn', source, container: inner, ranges: [], resume: true });
+        await second;
+      },
+    });
+    await expect(takeBrBackup({ kind: 'txn', source, container, ranges: [] })).rejects.toMatchObject({
+      code: 'FILE_EXISTS',
+    });
+    await second;
+    expect(shown(await txnRowsOf(inner))).toEqual(shown(source.rowsAt(source.committed)));
+  });
+
+  it('leaves an empty container as it was when nothing can be stored', async () => {
+    const source = database();
+    source.collectGarbage(1_000n);
+    const container = new MemoryContainer();
+    await expect(takeBrBackup({ kind: 'txn', source, container, ranges: [] })).rejects.toMatchObject({
+      code: 'VERSION_TOO_OLD',
+    });
+    expect(await fileNames(container)).toEqual([]);
+  });
+
+  it('stores a database without rows', async () => {
+    const container = new MemoryContainer();
+    const result = await takeBrBackup({ kind: 'txn', source: new MemoryTxnSource(), container, ranges: [] });
+    expect(result).toMatchObject({ files: [], rows: 0 });
+    expect(await txnRowsOf(container)).toEqual([]);
+  });
+});
