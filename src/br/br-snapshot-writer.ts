@@ -7,6 +7,7 @@ import { checkWholeNumber } from '../core/check-option.js';
 import { BackupError, assert } from '../core/errors.js';
 import { lingerFor } from '../core/linger.js';
 import { checkCipher } from '../format/br/cipher.js';
+import { isColumnFamilyName } from '../format/br/file-name.js';
 import type { BrFile, BrKeyRange } from '../format/br/messages.js';
 import type { RawApiVersion } from '../format/br/raw-kv.js';
 import { rawUserKey, rawUserValueLength } from '../format/br/raw-kv.js';
@@ -82,6 +83,7 @@ export class BrSnapshotWriter {
     this.#sstMaxSize = checkWholeNumber('sstMaxSize', options.sstMaxSize ?? DEFAULT_SST_MAX_SIZE, 1);
     if (options.cipher !== undefined) checkCipher(options.cipher);
     if (options.rows.kind === 'txn') checkTimestamps(options.rows);
+    else checkColumnFamily(options.rows.cf);
     this.#begin = this.#at = options.range.startKey;
     this.#scope = new AbortScope(options.signal);
   }
@@ -270,4 +272,9 @@ function checkTimestamps({ startTs, endTs }: BrTxnRows): void {
     'INVALID_OPTION',
     `startTs and endTs must be 64-bit timestamps with startTs <= endTs, got ${startTs} and ${endTs}`,
   );
+}
+
+function checkColumnFamily(cf: string | undefined): void {
+  if (cf === undefined || isColumnFamilyName(cf)) return;
+  throw new BackupError('INVALID_OPTION', `cf must be the name of a column family, got ${JSON.stringify(cf)}`);
 }

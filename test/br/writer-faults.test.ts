@@ -276,6 +276,7 @@ describe('options of a writer', () => {
     ['startTs', { rows: { kind: 'txn', startTs: 11n, endTs: 10n } }],
     ['endTs', { rows: { kind: 'txn', startTs: 0n, endTs: 1n << 64n } }],
     ['startTs', { rows: { kind: 'txn', startTs: -1n, endTs: 10n } }],
+    ['cf', { rows: { kind: 'raw', cf: 'a/b' } }],
     ['cipher.key', { cipher: { method: 'aes256-ctr', key: new Uint8Array(16) } }],
   ])('%s is looked at', async (option, bad) => {
     const error: unknown = await newWriter(bad).catch((reason: unknown) => reason);

@@ -26,6 +26,11 @@ export interface BrFileDescriptor {
   readonly cf: string;
 }
 
+/** Whether a file's name can have it: as TiKV's are, of lower-case letters alone. */
+export function isColumnFamilyName(cf: string): boolean {
+  return /^[a-z]+$/.test(cf);
+}
+
 /** Of a range's raw start key: lower-case hex. */
 export function startKeyHash(startKey: Uint8Array): string {
   return createHash('sha256').update(startKey).digest('hex');
@@ -43,7 +48,7 @@ export function brFileName(descriptor: BrFileDescriptor, storage: BrStorageName)
     unixMs,
     hash === undefined ? unixMs === undefined : unixMs === undefined || (Number.isSafeInteger(unixMs) && unixMs >= 0),
   );
-  checkPart('column family', cf, /^[a-z]+$/.test(cf));
+  checkPart('column family', cf, isColumnFamilyName(cf));
   let name = `${storeId}${hasStoreFolder(storage) ? '/' : '_'}${regionId}_${epochVersion}`;
   if (hash !== undefined) name += `_${hash}`;
   if (unixMs !== undefined) name += `_${unixMs}`;
