@@ -2,10 +2,10 @@
 
 import { execFileSync, spawn } from 'node:child_process';
 import { createHash } from 'node:crypto';
-import { existsSync, mkdtempSync, rmSync } from 'node:fs';
-import { writeFile } from 'node:fs/promises';
-import { tmpdir } from 'node:os';
+import { existsSync, readFileSync } from 'node:fs';
+import { mkdir, mkdtemp, rename, rm, writeFile } from 'node:fs/promises';
 import path from 'node:path';
+import { fileURLToPath } from 'node:url';
 
 export type Tool = 'sst_dump' | 'ldb' | 'protoc' | 'g++ with librocksdb-dev';
 
@@ -125,39 +125,43 @@ function shown(output: Buffer): string {
 /** Against RocksDB's shared library, with the standard that its headers need. */
 export const ROCKSDB_FLAGS: readonly string[] = ['-std=c++17', '-O2', '-lrocksdb'];
 
-const compiled = new Map<string, Promise<string>>();
-let binaries: string | undefined;
+/** Programs stay there from run to run: compiling takes seconds. */
+const BINARIES = fileURLToPath(new URL('../../node_modules/.cache/cpp/', import.meta.url));
+/** Another release of the library is another program. */
+const ROCKSDB_VERSION = '/usr/include/rocksdb/version.h';
 
-/** The path of the program compiled from a C++ source text; compiled once in this process for the same source and flags, and removed when the process ends. Libraries (`-l…`) are linked after the source. */
+const compiled = new Map<string, Promise<string>>();
+
+/** The path of the program compiled from a C++ source text; compiled once for the same source and flags. Libraries (`-l…`) are linked after the source. */
 export function compileCpp(source: string, flags: readonly string[] = ROCKSDB_FLAGS): Promise<string> {
+  const library = existsSync(ROCKSDB_VERSION) ? readFileSync(ROCKSDB_VERSION, 'utf8') : '';
   const id = createHash('sha256')
-    .update(JSON.stringify([source, flags]))
+    .update(JSON.stringify([source, flags, library]))
     .digest('hex')
     .slice(0, 16);
   let binary = compiled.get(id);
   if (binary === undefined) {
-    binary = compileAs(id, source, flags);
+    binary = compileAs(path.join(BINARIES, id), source, flags);
     compiled.set(id, binary);
   }
   return binary;
 }
 
-async function compileAs(id: string, source: string, flags: readonly string[]): Promise<string> {
-  const folder = binariesFolder();
-  const file = path.join(folder, `${id}.cc`);
-  const binary = path.join(folder, id);
-  await writeFile(file, source);
-  const libraries = flags.filter((flag) => flag.startsWith('-l'));
-  const others = flags.filter((flag) => !flag.startsWith('-l'));
-  await run('g++', [...others, file, '-o', binary, ...libraries], { timeoutMs: COMPILE_TIMEOUT_MS });
-  return binary;
-}
-
-function binariesFolder(): string {
-  if (binaries === undefined || !existsSync(binaries)) {
-    const folder = mkdtempSync(path.join(tmpdir(), 'tidemark-cpp-'));
-    binaries = folder;
-    process.once('exit', () => rmSync(folder, { recursive: true, force: true }));
+async function compileAs(binary: string, source: string, flags: readonly string[]): Promise<string> {
+  if (existsSync(binary)) return binary;
+  await mkdir(BINARIES, { recursive: true });
+  const folder = await mkdtemp(path.join(BINARIES, 'building-'));
+  try {
+    const file = path.join(folder, 'program.cc');
+    const built = path.join(folder, 'program');
+    await writeFile(file, source);
+    const libraries = flags.filter((flag) => flag.startsWith('-l'));
+    const others = flags.filter((flag) => !flag.startsWith('-l'));
+    await run('g++', [...others, file, '-o', built, ...libraries], { timeoutMs: COMPILE_TIMEOUT_MS });
+    // Other processes may build the same at the same time.
+    await rename(built, binary);
+  } finally {
+    await rm(folder, { recursive: true, force: true });
   }
-  return binaries;
+  return binary;
 }
