@@ -2,7 +2,7 @@
 // held at a time. Must never pass over a node that is missing, damaged or not the one that was written.
 
 import { createHash } from 'node:crypto';
-import { abortable } from '../core/abort.js';
+import { abortable, abortableStream } from '../core/abort.js';
 import { BackupError } from '../core/errors.js';
 import { checkCipher, isEncrypting } from '../format/br/cipher.js';
 import type { BrMessages } from '../format/br/message-codec.js';
@@ -74,6 +74,7 @@ export async function readBackupMeta(
   const stored = await source.read(name, MAX_META_BYTES);
   const content = openBackupMeta(stored, cipher, name);
   const meta = decodeHead(messages, content, name, isEncrypting(cipher));
+  await checkNothingLost(container, name, meta, signal);
   const sha256 = createHash('sha256').update(stored).digest('hex');
   return new BackupMetaReader(source, name, sha256, meta, content);
 }
@@ -99,6 +100,27 @@ function decodeHead(messages: BrMessages, content: Uint8Array, file: string, isE
   throw new BackupError('UNSUPPORTED_FORMAT', `${file} is of schema ${meta.version}; this release reads 0 and 1`, {
     file,
   });
+}
+
+const INDEXES = { datafile: 'fileIndex', schema: 'schemaIndex', ddl: 'ddlIndexes' } as const;
+
+/**
+ * `backupmeta` has no checksum, and the indexes are its last fields: what is cut in front of one reads as a smaller backup. But then the nodes that it named are still there.
+ */
+async function checkNothingLost(
+  container: BackupContainer,
+  file: string,
+  meta: BrBackupMeta,
+  signal = new AbortController().signal,
+): Promise<void> {
+  if (file !== BACKUP_META_NAME) return;
+  for (const kind of ['datafile', 'schema', 'ddl'] as const) {
+    if (meta[INDEXES[kind]] !== undefined) continue;
+    for await (const { name } of abortableStream(container.listFiles(`${BACKUP_META_NAME}.${kind}.`), signal)) {
+      const what = `${file} names no ${kind} nodes, but ${name} is beside it: it is cut, or that file is what an unfinished backup has left and may be deleted`;
+      throw new BackupError('CORRUPT_FILE', what, { file });
+    }
+  }
 }
 
 /** An encrypted file looks like a damaged one. */
