@@ -121,9 +121,9 @@ export class BlockBuilder {
     const bytes = this.#bytes;
     let at = this.#at;
     const unshared = keyLength + INTERNAL_TRAILER_BYTES - shared;
-    at = shared < 0x80 ? ((bytes[at] = shared), at + 1) : writeVarint(bytes, at, shared);
-    at = unshared < 0x80 ? ((bytes[at] = unshared), at + 1) : writeVarint(bytes, at, unshared);
-    at = value.length < 0x80 ? ((bytes[at] = value.length), at + 1) : writeVarint(bytes, at, value.length);
+    at = writeVarint(bytes, at, shared);
+    at = writeVarint(bytes, at, unshared);
+    at = writeVarint(bytes, at, value.length);
     if (keyLength - shared <= SHORT_COPY) {
       for (let i = shared; i < keyLength; i++) bytes[at++] = key[i] as number;
     } else {
@@ -147,7 +147,7 @@ export class BlockBuilder {
 
   /** The open block, which has rows, ends here. */
   endBlock(): void {
-    const { length } = this.#endOfBlock();
+    const length = this.#writeRestarts();
     this.#blocks.push(this.#bytes.subarray(this.#start, this.#start + length));
     this.#blockBytes += length;
     this.#start += length + BLOCK_TRAILER_BYTES;
@@ -169,7 +169,8 @@ export class BlockBuilder {
     return batch;
   }
 
-  #endOfBlock(): { readonly length: number } {
+  /** Returns the block's length with them. */
+  #writeRestarts(): number {
     const bytes = this.#bytes;
     const restarts = this.#restarts;
     const count = this.#restartCount;
@@ -177,7 +178,7 @@ export class BlockBuilder {
     restarts[0] = 0;
     for (let i = 0; i < count; i++, at += 4) writeUint32LE(bytes, at, restarts[i] as number);
     writeUint32LE(bytes, at, count);
-    return { length: at + 4 - this.#start };
+    return at + 4 - this.#start;
   }
 
   #restart(): void {
