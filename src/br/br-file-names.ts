@@ -1,6 +1,7 @@
 // Gives each file of a backup a name of its own.
 
 import type { Clock } from '../core/clock.js';
+import { systemClock } from '../core/clock.js';
 import type { BrStorageName } from '../format/br/file-name.js';
 import { brFileName, startKeyHash } from '../format/br/file-name.js';
 
@@ -11,9 +12,11 @@ export interface BrFileRegion {
 }
 
 export interface BrFileNamesOptions {
+  /** Decides whether a store's files have a folder of their own. */
   readonly storage: BrStorageName;
   readonly storeId: bigint;
-  readonly clock: Clock;
+  /** Default: the system's. */
+  readonly clock?: Clock | undefined;
 }
 
 export interface BrNameParts {
@@ -58,7 +61,7 @@ export class BrFileNames {
   }
 
   #timeFor(piece: string): number {
-    const now = Math.max(0, Math.floor(this.#options.clock.wallTime()));
+    const now = Math.max(0, Math.floor((this.#options.clock ?? systemClock).wallTime()));
     if (now > this.#ms) this.#moveTo(now);
     else if (this.#taken.has(piece) || this.#taken.size >= MOST_REMEMBERED) this.#moveTo(this.#ms + 1);
     this.#taken.add(piece);

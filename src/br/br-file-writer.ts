@@ -5,7 +5,8 @@ import { createHash } from 'node:crypto';
 import { abortable } from '../core/abort.js';
 import type { BufferPool } from '../core/buffer-pool.js';
 import { EMPTY_BYTES } from '../core/bytes.js';
-import type { Clock, Random } from '../core/clock.js';
+import type { Random } from '../core/clock.js';
+import { systemRandom } from '../core/clock.js';
 import { Crc64Xor } from '../core/crc64.js';
 import { crc64xorOf } from '../format/br/checksum.js';
 import { BrCipherStream, isEncrypting, newCipherIv } from '../format/br/cipher.js';
@@ -13,22 +14,28 @@ import type { BrCipher, BrFile } from '../format/br/messages.js';
 import type { BlockPress } from '../format/sst/block-press.js';
 import { SstWriter } from '../format/sst/sst-writer.js';
 import type { BackupContainer, BackupFile } from '../ports/backup-container.js';
-import type { RateLimiter } from '../snapshot/rate-limiter.js';
+
+/** Who may store so many bytes now. RateLimiter is one. */
+export interface BytePace {
+  /** Resolves when the bytes may be stored. Rejects with the signal's reason. */
+  take(bytes: number, signal: AbortSignal): Promise<void>;
+}
 
 /** What all files of a backup have in common. */
 export interface BrFileFacts {
   readonly container: BackupContainer;
   /** Compresses and seals the blocks. */
   readonly press: BlockPress;
-  /** Raw bytes after which a block ends. */
+  /** Raw bytes after which a block ends. Default 64 KiB. */
   readonly blockSize?: number | undefined;
   /** Where blocks are put together; writers may share one. */
   readonly buffers?: BufferPool | undefined;
+  /** Each file has an IV of its own. */
   readonly cipher?: BrCipher | undefined;
-  readonly limiter: RateLimiter;
-  readonly clock: Clock;
-  /** IVs come from it. */
-  readonly random: Random;
+  /** Default: as fast as the container takes them. */
+  readonly limiter?: BytePace | undefined;
+  /** Default: the system's. IVs come from it. */
+  readonly random?: Random | undefined;
 }
 
 export interface BrFileWriterOptions extends BrFileFacts {
@@ -56,7 +63,7 @@ export class BrFileWriter {
   #bytes = 0;
 
   constructor(options: BrFileWriterOptions) {
-    const { press, blockSize, buffers, cipher, random } = options;
+    const { press, blockSize, buffers, cipher, random = systemRandom } = options;
     this.#options = options;
     this.#iv = isEncrypting(cipher) ? newCipherIv(random) : EMPTY_BYTES;
     this.#cipher = isEncrypting(cipher) ? new BrCipherStream(cipher, this.#iv) : undefined;
@@ -133,7 +140,7 @@ export class BrFileWriter {
     const stored = cipher === undefined ? chunks : chunks.map((chunk) => cipher.update(chunk));
     let bytes = 0;
     for (const chunk of stored) bytes += chunk.length;
-    await limiter.take(bytes, signal);
+    await limiter?.take(bytes, signal);
     const file = await this.#open();
     // The bytes are on their way while their checksum is computed.
     const appending = abortable(file.append(stored), signal);

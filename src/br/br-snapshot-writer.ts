@@ -2,9 +2,11 @@
 // Must never answer for keys that it was not given to their end, nor leave a file behind that it has not answered with.
 
 import { AbortScope, ScopeEnded } from '../core/abort.js';
-import { compareBytes, keyAfter } from '../core/bytes.js';
-import { checkWholeNumber } from '../core/check-option.js';
-import { BackupError, assert } from '../core/errors.js';
+import { compareBytes, keyAfter, printableBytes } from '../core/bytes.js';
+import { checkMethods, checkWholeNumber } from '../core/check-option.js';
+import type { Clock } from '../core/clock.js';
+import { systemClock } from '../core/clock.js';
+import { BackupError } from '../core/errors.js';
 import { lingerFor } from '../core/linger.js';
 import { checkCipher } from '../format/br/cipher.js';
 import { isColumnFamilyName } from '../format/br/file-name.js';
@@ -53,16 +55,23 @@ export interface BrSnapshotWriterOptions extends BrFileFacts {
   readonly names: BrFileNames;
   /** Bytes of user keys and values after which a piece ends at the next row. Default 144 MiB, as in TiKV; tables of many small values are smaller than that when compressed. */
   readonly sstMaxSize?: number | undefined;
+  /** Default: the system's. */
+  readonly clock?: Clock | undefined;
   /** Cancels: everything that waits rejects with its reason, and no file is left that was not answered with. */
-  readonly signal: AbortSignal;
+  readonly signal?: AbortSignal | undefined;
   /** Called for each piece once its files are stored; from then on they are the callee's. Without it they belong to the writer until `finish` has resolved. */
   readonly onAnswer?: ((answer: BrPieceAnswer) => void | Promise<void>) | undefined;
   /** Runs the synchronous parts, to count their time (TaskHandle.measure). */
   readonly measure?: (<R>(work: () => R) => R) | undefined;
 }
 
+/**
+ * `await addTxn(batch)` or `await addRaw(batch)`, batch after batch, then `await finish()`; otherwise `await abort()`. One call at a time, but for `abort`. Memory: for each of the two files a batch of blocks of 1 MiB, and those
+ * that are under way to the container: one more than the press works on at once.
+ */
 export class BrSnapshotWriter {
   readonly #options: BrSnapshotWriterOptions;
+  readonly #clock: Clock;
   readonly #sstMaxSize: number;
   /** Ends with the writer: nothing that it has begun goes on. */
   readonly #scope: AbortScope;
@@ -78,8 +87,12 @@ export class BrSnapshotWriter {
   #at: Uint8Array;
   #endedBytes = 0;
 
+  /** INVALID_OPTION */
   constructor(options: BrSnapshotWriterOptions) {
     this.#options = options;
+    this.#clock = options.clock ?? systemClock;
+    checkMethods('container', options.container, 'BackupContainer', ['writeFile', 'deleteFile']);
+    checkMethods('press', options.press, 'BlockPress', ['press']);
     this.#sstMaxSize = checkWholeNumber('sstMaxSize', options.sstMaxSize ?? DEFAULT_SST_MAX_SIZE, 1);
     if (options.cipher !== undefined) checkCipher(options.cipher);
     if (options.rows.kind === 'txn') checkTimestamps(options.rows);
@@ -103,10 +116,13 @@ export class BrSnapshotWriter {
     return this.#endedBytes + (this.#piece?.countedBytes ?? 0);
   }
 
-  /** Rows in key order, each key once, all behind those before. Resolves when more may come. ADAPTER_CONTRACT for other rows; that, and any other error, ends the writer: nothing is left of what it has not answered with. */
+  /**
+   * Rows in key order, each key once, all behind those before. Resolves when more may come. ADAPTER_CONTRACT for other rows; that, and any other error but INVALID_STATE for a call while another one is under way, ends the
+   * writer: nothing is left of what it has not answered with.
+   */
   async addTxn(batch: TxnBatch): Promise<void> {
     const { rows, range } = this.#options;
-    assert(rows.kind === 'txn', 'the writer takes transactional rows');
+    if (rows.kind !== 'txn') throw this.#wrong('addTxn is called on a writer of raw rows');
     await this.#run(async () => {
       const entries = new TxnEntries(batch);
       const problem = entries.problem({ ...rows, from: this.#at, endKey: range.endKey });
@@ -118,7 +134,7 @@ export class BrSnapshotWriter {
   /** As `addTxn`. Keys and values are what the cluster stores: see RawApiVersion. */
   async addRaw(batch: KeyValueBatch): Promise<void> {
     const { rows, range } = this.#options;
-    assert(rows.kind === 'raw', 'the writer takes raw rows');
+    if (rows.kind !== 'raw') throw this.#wrong('addRaw is called on a writer of transactional rows');
     const { cf = 'default', apiVersion = 'v1' } = rows;
     await this.#run(async () => {
       if (batch.length === 0) return;
@@ -135,13 +151,14 @@ export class BrSnapshotWriter {
 
   /**
    * There are no more rows below `endKey` (default: the range's end; above the last row): the last piece reaches to it. All answers, in key order, without a hole: also those that `onAnswer` was told. Nothing for an empty
-   * range; an answer without files where there are no rows.
+   * range; an answer without files where there are no rows. INVALID_OPTION for an end before the last row or beyond the range.
    */
   async finish(endKey: Uint8Array = this.#options.range.endKey): Promise<readonly BrPieceAnswer[]> {
+    const isBeyond = compareEnds(endKey, this.#options.range.endKey) > 0;
+    if (isBeyond || (endKey.length > 0 && compareBytes(endKey, this.#at) < 0)) {
+      throw this.#wrong(`endKey must be behind the rows and in the range, got "${printableBytes(endKey)}"`);
+    }
     await this.#run(async () => {
-      const { range } = this.#options;
-      assert(compareEnds(endKey, range.endKey) <= 0, 'a range is not covered beyond its end');
-      assert(endKey.length === 0 || compareBytes(this.#at, endKey) <= 0, 'no row lies behind the end');
       if (compareBytes(this.#begin, endKey) !== 0 || endKey.length === 0) await this.#endPiece(endKey);
     }, 'finished');
     return this.#answers;
@@ -152,7 +169,7 @@ export class BrSnapshotWriter {
     if (this.#state === 'finished') return;
     this.#state = 'aborted';
     this.#scope.end();
-    this.#aborting ??= lingerFor(Promise.all([...this.#ours].map((piece) => piece.abort())), this.#options.clock);
+    this.#aborting ??= lingerFor(Promise.all([...this.#ours].map((piece) => piece.abort())), this.#clock);
     await this.#aborting;
   }
 
@@ -160,7 +177,7 @@ export class BrSnapshotWriter {
     if (this.#state !== 'open') throw this.#notOpen();
     this.#state = 'busy';
     try {
-      this.#options.signal.throwIfAborted();
+      this.#options.signal?.throwIfAborted();
       await work();
       this.#checkNotAborted();
     } catch (error) {
@@ -205,8 +222,8 @@ export class BrSnapshotWriter {
   async #flush(piece: BrPiece): Promise<void> {
     await piece.flush();
     // A container in memory would never let the host have a turn.
-    await this.#options.clock.yieldToHost();
-    this.#options.signal.throwIfAborted();
+    await this.#clock.yieldToHost();
+    this.#options.signal?.throwIfAborted();
     this.#checkNotAborted();
   }
 
@@ -249,6 +266,10 @@ export class BrSnapshotWriter {
     } catch (cause) {
       throw BackupError.is(cause, 'CORRUPT_FILE') ? this.#contract(cause.message, cause) : cause;
     }
+  }
+
+  #wrong(problem: string): BackupError {
+    return new BackupError('INVALID_OPTION', `${problem} (region ${this.#options.region.id})`);
   }
 
   #contract(problem: string, cause?: unknown): BackupError {

@@ -53,6 +53,18 @@ export { BrEndpoint } from './br-endpoint.js';
 export type { BrEndpointOptions, BrFileSettings, BrKnobs, BrRangesRequest } from './br-endpoint-options.js';
 export type { BrRangeFailed, BrRangeResponse, BrRangeStored } from './br-range-response.js';
 
+// Rows as the files of a backup.
+export { BrSnapshotWriter, DEFAULT_SST_MAX_SIZE } from './br-snapshot-writer.js';
+export type { BrPieceAnswer, BrRawRows, BrSnapshotWriterOptions, BrTxnRows } from './br-snapshot-writer.js';
+export type { BrFileFacts, BytePace } from './br-file-writer.js';
+export { BrFileNames } from './br-file-names.js';
+export type { BrFileNamesOptions, BrFileRegion, BrNameParts, BrPieceName } from './br-file-names.js';
+export { brFileName, parseBrFileName } from '../format/br/file-name.js';
+export type { BrFileDescriptor, BrStorageName } from '../format/br/file-name.js';
+export { tableIdOf, tableRange, tableRecordPrefixRange, tableRecordRange } from '../format/br/table-key.js';
+export type { TableKeyRange } from '../format/br/table-key.js';
+export type { RawApiVersion } from '../format/br/raw-kv.js';
+
 // SST files.
 export { SstWriter } from '../format/sst/sst-writer.js';
 export type { SstSink, SstSummary, SstWriterOptions } from '../format/sst/sst-writer.js';

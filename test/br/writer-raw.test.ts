@@ -5,7 +5,7 @@ import { fromHex, toHex, utf8 } from '../../src/core/bytes.js';
 import type { BrPieceAnswer } from '../../src/br/br-snapshot-writer.js';
 import { toolMissing } from '../servers/judges.js';
 import type { WriterOptions } from './writer-world.js';
-import { checkCover, dumped, namesIn, newWriter, rowsIn, storedBytes, totalsOf } from './writer-world.js';
+import { batchOf, checkCover, dumped, namesIn, newWriter, rowsIn, storedBytes, totalsOf } from './writer-world.js';
 
 interface RawRow {
   readonly key: Uint8Array;
@@ -135,10 +135,10 @@ describe('raw rows that a backup cannot hold', () => {
     expect(await namesIn(container)).toEqual(['1/2_3_default.sst']);
   });
 
-  it('rows of the other kind are a mistake of ours', async () => {
-    const writer = await newWriter({ rows: { kind: 'raw' } });
-    await expect(
-      writer.addTxn({ keys: [], values: [], startTs: new BigUint64Array(0), commitTs: new BigUint64Array(0) }),
-    ).rejects.toThrow(/bug in Tidemark/);
+  it('rows of the other kind are refused', async () => {
+    const raw = await newWriter({ rows: { kind: 'raw' } });
+    await expect(raw.addTxn(batchOf([]))).rejects.toMatchObject({ code: 'INVALID_OPTION' });
+    const txn = await newWriter();
+    await expect(txn.addRaw([])).rejects.toMatchObject({ code: 'INVALID_OPTION' });
   });
 });

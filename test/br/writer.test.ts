@@ -2,6 +2,9 @@ import { createHash } from 'node:crypto';
 import fc from 'fast-check';
 import { describe, expect, it } from 'vitest';
 import { parseBrFileName, startKeyHash } from '../../src/format/br/file-name.js';
+import { checkTxnDataKey, tsOf, userKeyOf } from '../../src/format/br/engine-key.js';
+import { WriteRecordReader } from '../../src/format/br/write-record.js';
+import { SstReader } from '../../src/format/sst/sst-reader.js';
 import type { BrCipher } from '../../src/format/br/messages.js';
 import type { SstCompression } from '../../src/format/sst/codec.js';
 import { MemoryContainer } from '../../src/container/memory-container.js';
@@ -20,6 +23,7 @@ import {
   newWriter,
   row,
   rowsIn,
+  storedBytes,
   totalsOf,
   writeRows,
 } from './writer-world.js';
@@ -212,6 +216,16 @@ describe('the pieces of a range', () => {
     expect(answers[0]?.files[0]).toMatchObject({ endKey: utf8('c\0'), startVersion: 0n, endVersion: 1000n });
   });
 
+  it('do not end before the last row, nor beyond the range', async () => {
+    const range = { startKey: utf8('a'), endKey: utf8('m') };
+    const writer = await newWriter({ range });
+    await writer.addTxn(batchOf([row('c', '1', 1n, 2n)]));
+    for (const endKey of ['c', 'b', 'm\0', '']) {
+      await expect(writer.finish(utf8(endKey))).rejects.toMatchObject({ code: 'INVALID_OPTION' });
+    }
+    checkCover(await writer.finish(), utf8('a'), utf8('m'));
+  });
+
   it('there is none where nothing was scanned', async () => {
     const writer = await newWriter({ range: { startKey: utf8('a'), endKey: utf8('m') } });
     expect(await writer.finish(utf8('a'))).toEqual([]);
@@ -245,6 +259,37 @@ describe('the pieces of a range', () => {
       shas.add(all.digest('hex'));
     }
     expect(shas.size).toBe(1);
+  });
+
+  it('come back through our own readers', async () => {
+    const rows = manyRows(900, true);
+    const options: WriterOptions = { compression: 'zstd', rows: { kind: 'txn', startTs: 10n, endTs: 400n } };
+    const { container, answers } = await written(rows, { ...options, sstMaxSize: 60_000 });
+    const longValues = new Map<string, Uint8Array>();
+    const found: TxnRow[] = [];
+    const record = new WriteRecordReader();
+    for (const file of answers.flatMap(({ files }) => files)) {
+      const bytes = await storedBytes(container, file);
+      const read = (offset: number, length: number) => Promise.resolve(bytes.slice(offset, offset + length));
+      const reader = await SstReader.open({ name: file.name, size: bytes.length, read });
+      await reader.verify();
+      for await (const batch of reader.rows()) {
+        for (let i = 0; i < batch.count; i++) {
+          const key = batch.key(i);
+          checkTxnDataKey(key, file.name);
+          const userKey = userKeyOf(key);
+          if (file.cf === 'default') {
+            longValues.set(`${toHex(userKey)} ${tsOf(key)}`, batch.value(i).slice());
+            continue;
+          }
+          const { type, startTs, shortValue } = record.read(batch.value(i), file.name);
+          const value = shortValue?.slice() ?? longValues.get(`${toHex(userKey)} ${startTs}`);
+          expect(type).toBe(value === undefined ? 'delete' : 'put');
+          found.push({ key: userKey, value, startTs, commitTs: tsOf(key) });
+        }
+      }
+    }
+    expect(found).toEqual(rows);
   });
 
   it('count the time of their synchronous work where it is asked for', async () => {
