@@ -28,7 +28,18 @@ export async function loadBlockChecksum(type: SstChecksumType): Promise<BlockChe
   };
 }
 
-async function loadLow32(type: 'xxHash' | 'xxHash64' | 'XXH3'): Promise<BlockChecksum> {
+type XxHash = 'xxHash' | 'xxHash64' | 'XXH3';
+
+/** An instance takes longer to make than a small file to read, and nobody is interrupted while using it: one for all readers. */
+const instances = new Map<XxHash, BlockChecksum>();
+
+async function loadLow32(type: XxHash): Promise<BlockChecksum> {
+  const instance = instances.get(type) ?? (await newLow32(type));
+  instances.set(type, instance);
+  return instance;
+}
+
+async function newLow32(type: XxHash): Promise<BlockChecksum> {
   const { createXXHash32, createXXHash64, createXXHash3 } = await importPackage(type);
   const create = { xxHash: createXXHash32, xxHash64: createXXHash64, XXH3: createXXHash3 }[type];
   const hasher = await create();

@@ -2,6 +2,7 @@
 
 import type { BackupErrorCode } from '../../core/errors.js';
 import { BackupError } from '../../core/errors.js';
+import { asPlainBytes } from './codecs/as-buffer.js';
 
 /** Where the bytes come from. The reader never closes it. */
 export interface SstFile {
@@ -29,5 +30,5 @@ export async function readExactly(file: SstFile, offset: number, length: number)
   if (bytes.length !== length) {
     refuseSst(file, offset, `${length} bytes were asked for, ${bytes.length} came: the file is cut off`);
   }
-  return bytes;
+  return asPlainBytes(bytes);
 }

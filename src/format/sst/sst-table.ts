@@ -1,6 +1,7 @@
 // An opened file: footer, names of its meta blocks, properties, index and range deletions in memory; blocks are read when they are wanted. What reader and verify have in common.
 
 import { checkWholeNumber } from '../../core/check-option.js';
+import { BackupError } from '../../core/errors.js';
 import { loadBlockChecksum } from './block-checksum.js';
 import { BlockOpener, checkBlockBytes } from './block-opener.js';
 import { type PlacedHandle, readBlocks, type StoredBlock } from './block-runs.js';
@@ -225,8 +226,9 @@ export class SstTable {
       const raw = copy.subarray(0, handle.size);
       const seqno = readMetaEntries(this.file, handle.offset, raw).get(GLOBAL_SEQNO);
       if (seqno?.length === 8) seqno.fill(0);
-    } catch {
-      // Not even entries: the checksum says all there is to say.
+    } catch (error) {
+      // Not even entries: the checksum below says all there is to say.
+      if (!BackupError.is(error)) throw error;
     }
     this.#opener.open(copy, handle.offset);
   }

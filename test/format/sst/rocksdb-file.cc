@@ -77,6 +77,7 @@ static void row(const Slice& key, const Slice& value) {
 static Options makeOptions() {
   Options options;
   options.create_if_missing = true;
+  options.db_host_id = "";
   options.disable_auto_compactions = true;
   options.write_buffer_size = 1u << 30;
   options.target_file_size_base = 1ull << 32;

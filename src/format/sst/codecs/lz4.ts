@@ -1,7 +1,7 @@
 // lz4 blocks, from the optional package lz4-napi: a bare block, which the package wants behind its length (4 bytes, little-endian).
 
 import type { BlockCodec } from '../codec.js';
-import { asBuffer } from './as-buffer.js';
+import { asBuffer, asPlainBytes } from './as-buffer.js';
 import { checkRawLength, refuseStored } from './codec-error.js';
 import { importCodec } from './import-codec.js';
 
@@ -15,7 +15,7 @@ export async function loadLz4Codec(): Promise<BlockCodec> {
   const { compressSync, uncompressSync } = await importCodec('lz4-napi', 'lz4', () => import('lz4-napi'));
   return {
     compression: 'lz4',
-    compress: (raw) => compressSync(asBuffer(raw)).subarray(LENGTH_BYTES),
+    compress: (raw) => asPlainBytes(compressSync(asBuffer(raw))).subarray(LENGTH_BYTES),
     decompress(stored, rawLength) {
       // The package allocates what the length says before it looks at the bytes.
       if (rawLength > stored.length * MAX_RATIO + MAX_BEYOND_RATIO) {

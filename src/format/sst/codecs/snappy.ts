@@ -2,6 +2,7 @@
 
 import type { BlockCodec } from '../codec.js';
 import { readVarint32 } from '../varint.js';
+import { asPlainBytes } from './as-buffer.js';
 import { checkRawLength, refuseStored } from './codec-error.js';
 import { importCodec } from './import-codec.js';
 
@@ -13,7 +14,7 @@ export async function loadSnappyCodec(): Promise<BlockCodec> {
   const { compressSync, uncompressSync } = await importCodec('snappy', 'snappy', () => import('snappy'));
   return {
     compression: 'snappy',
-    compress: (raw) => compressSync(raw),
+    compress: (raw) => asPlainBytes(compressSync(raw)),
     decompress(stored, rawLength) {
       // The package allocates what the bytes say: they must say what the caller expects, and it must be possible.
       const stated = readVarint32(stored, 0)?.value;

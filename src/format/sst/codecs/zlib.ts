@@ -2,6 +2,7 @@
 
 import { constants, deflateRawSync, inflateRawSync } from 'node:zlib';
 import type { BlockCodec } from '../codec.js';
+import { asPlainBytes } from './as-buffer.js';
 import { checkRawLength, refuseStored } from './codec-error.js';
 
 /** RocksDB's default: larger windows would be read by nobody but us. */
@@ -10,7 +11,7 @@ const WINDOW_BITS = 14;
 export function zlibCodec(level: number = constants.Z_DEFAULT_COMPRESSION): BlockCodec {
   return {
     compression: 'zlib',
-    compress: (raw) => deflateRawSync(raw, { level, windowBits: WINDOW_BITS }),
+    compress: (raw) => asPlainBytes(deflateRawSync(raw, { level, windowBits: WINDOW_BITS })),
     decompress: (stored, rawLength) => checkRawLength('zlib', inflate(stored, rawLength), rawLength),
   };
 }

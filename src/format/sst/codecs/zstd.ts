@@ -3,7 +3,7 @@
 import * as nodeZlib from 'node:zlib';
 import { BackupError } from '../../../core/errors.js';
 import type { BlockCodec } from '../codec.js';
-import { asBuffer } from './as-buffer.js';
+import { asBuffer, asPlainBytes } from './as-buffer.js';
 import { checkRawLength, refuseStored } from './codec-error.js';
 import { importCodec } from './import-codec.js';
 import { decodeZstdFrame } from './zstd-frame.js';
@@ -31,7 +31,7 @@ export async function loadZstdCodec(level: number = DEFAULT_LEVEL): Promise<Bloc
 export function zstdCodec(calls: ZstdCalls, level: number = DEFAULT_LEVEL): BlockCodec {
   return {
     compression: 'zstd',
-    compress: (raw) => calls.compress(raw, level),
+    compress: (raw) => asPlainBytes(calls.compress(raw, level)),
     decompress(stored, rawLength) {
       const raw = decodeZstdFrame(stored, rawLength, (frame) => decompress(calls, frame, rawLength));
       return checkRawLength('zstd', raw, rawLength);
