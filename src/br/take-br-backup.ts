@@ -8,7 +8,7 @@ import { lingerFor } from '../core/linger.js';
 import type { Version } from '../core/version.js';
 import type { BrMessages } from '../format/br/message-codec.js';
 import type { BrFile } from '../format/br/messages.js';
-import { BACKUP_LOCK_NAME, BACKUP_META_NAME } from '../format/br/meta-tree.js';
+import { BACKUP_META_NAME } from '../format/br/meta-tree.js';
 import { loadBrMessages } from '../format/br/proto/load.js';
 import { type Pending, askAgain, mostAttempts, rangeErrors } from '../snapshot/ask-again.js';
 import { backOff, isTransient, retrying } from '../snapshot/backoff.js';
@@ -96,12 +96,19 @@ class BrBackupRun {
         return await this.#complete(lock, []);
       } catch (error) {
         // Nothing stored, nothing to go on with: the container is as it was.
-        if (this.#answers.length === 0) await lingerFor(container.deleteFile(BACKUP_LOCK_NAME), this.#options.clock);
+        if (this.#answers.length === 0) await lingerFor(this.#withdraw(lock), this.#options.clock);
         throw error;
       }
     } finally {
       await versions.close();
     }
+  }
+
+  /** Also after an abort: then once is enough. */
+  async #withdraw(lock: BackupLock): Promise<void> {
+    const access = { policy: { ...this.#options, maxAttempts: 1 }, signal: new AbortController().signal };
+    await checkLock(this.#options.container, lock, access);
+    await removeLock(this.#options.container, access);
   }
 
   async #resume(before: BackupLock): Promise<BrBackupResult> {
@@ -137,7 +144,12 @@ class BrBackupRun {
     } finally {
       await log.settled();
     }
-    if (failed.length > 0) throw incomplete(failed, lock.endTs, this.#options);
+    if (failed.length > 0) {
+      // Nor can what the source said before be relied on: nothing goes on from it.
+      const isKept = !failed.some(({ error }) => BackupError.is(error, 'ADAPTER_CONTRACT'));
+      if (!isKept) await deleteAll(container, log.entries, this.#access);
+      throw incomplete(failed, isKept, lock.endTs, this.#options);
+    }
     return await this.#publish(lock, log.entries);
   }
 
@@ -249,7 +261,12 @@ function isWorthIt(error: unknown): boolean {
   return isTransient(error) && !BackupError.is(error, 'VERSION_TOO_OLD');
 }
 
-function incomplete(failed: readonly BrRangeFailed[], endTs: Version, { container }: ResolvedBrBackup): BackupError {
+function incomplete(
+  failed: readonly BrRangeFailed[],
+  isKept: boolean,
+  endTs: Version,
+  { container }: ResolvedBrBackup,
+): BackupError {
   const errors = rangeErrors(failed);
   const cause = new AggregateError(errors, 'the ranges that could not be stored');
   const what = `${failed.length} ranges of the backup could not be stored, the first is ${errors[0].message}`;
@@ -263,7 +280,7 @@ function incomplete(failed: readonly BrRangeFailed[], endTs: Version, { containe
   const retryable = failed.every(({ error }) => isTransient(error));
   return new BackupError(
     'SNAPSHOT_INCOMPLETE',
-    `${what}. What was stored is kept: go on with it (resume: true), and only what is missing is scanned`,
+    `${what}. ${isKept ? 'What was stored is kept: go on with it (resume: true), and only what is missing is scanned' : 'The source breaks its contract: nothing of it is used'}`,
     { ...facts, retryable },
   );
 }

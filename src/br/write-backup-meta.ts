@@ -5,6 +5,7 @@ import type { Version } from '../core/version.js';
 import type { BrFile, BrInit, BrSchema } from '../format/br/messages.js';
 import { tableRange } from '../format/br/table-key.js';
 import { parseTidbTable } from '../format/br/tidb-schema.js';
+import { retrying } from '../snapshot/backoff.js';
 import type { WrittenBackupMeta } from './backup-meta-writer.js';
 import { BackupMetaWriter } from './backup-meta-writer.js';
 import type { BrBackupSchema, ResolvedBrBackup } from './br-backup-options.js';
@@ -27,7 +28,8 @@ export async function writeBackupMeta(
   const { kind, cipher, cf = 'default', apiVersion = 'v1', clusterId, clusterVersion, brVersion = 'tidemark' } = asked;
   const isRaw = kind === 'raw';
   const policy = { maxAttempts, retryMinDelay, retryMaxDelay, clock, random };
-  const writer = await BackupMetaWriter.open({ ...policy, container, version: metaVersion, cipher, signal });
+  const opening = { ...policy, container, version: metaVersion, cipher, signal };
+  const writer = await retrying(policy, signal, () => BackupMetaWriter.open(opening));
   await writer.addFiles(files);
   for (const schema of options.schemas) await writer.addSchema(withSums(schema, files, options.startTs === 0n));
   for (const job of asked.ddls ?? []) await writer.addDdl(job);

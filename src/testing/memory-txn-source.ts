@@ -120,6 +120,11 @@ export class MemoryTxnSource implements TxnRangeSource {
 
   // What a test looks at
 
+  /** The keys at which regions begin, beside the first one. */
+  get borders(): readonly Uint8Array[] {
+    return this.#regions.borders;
+  }
+
   /** What a scan of the range gives: with `startTs` 0 the rows that there are, otherwise the newest changes in (startTs, endTs]. Garbage-collected or not. */
   rowsAt(endTs: Version, startTs: Version = 0n, range: KeyRange = NORMAL_KEYS): TxnRow[] {
     const rows: TxnRow[] = [];

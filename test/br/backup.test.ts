@@ -63,7 +63,9 @@ describe('takeBrBackup', () => {
     const source: MemoryRangeSource = new MemoryRangeSource({
       borders: [key('k000050'), key('k000150')],
       batchRows: 10,
-      beforeBatch: (_, index) => void (index === 2 && source.commit(manyRows(200, 9))),
+      beforeBatch: (_, index) => {
+        if (index === 2) source.commit(manyRows(200, 9));
+      },
     });
     source.commit(manyRows(200, 50));
     const container = new MemoryContainer();
