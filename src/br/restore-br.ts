@@ -93,10 +93,12 @@ class BrRestore {
     return this.#result(chain, plan, after !== undefined, files.length, state);
   }
 
-  /** Behind every key of the files that have no end. */
+  /** Behind every key of the files that have no end, and of the wanted ranges. */
   async #endOfKeys({ apiVersion }: BrChain, files: readonly PlannedFile[]): Promise<Uint8Array> {
-    let end = NORMAL_KEYS.end;
-    if (this.#options.ranges !== undefined) return end;
+    const { ranges } = this.#options;
+    let { end } = NORMAL_KEYS;
+    for (const range of ranges ?? []) if (compareBytes(range.end, end) > 0) end = range.end;
+    if (ranges !== undefined) return end;
     for (const planned of files) {
       if (planned.file.endKey.length > 0) continue;
       const key = await this.#opener.lastUserKey(planned, apiVersion);

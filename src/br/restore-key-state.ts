@@ -31,12 +31,20 @@ export interface KeyState extends KeyRows {
 /** Keys that are restored by this run. Asked once per key, in order. */
 export type WantedKeys = (userKey: Uint8Array) => boolean;
 
+/** What to do with a row that cannot be. It may throw, and does in a restore; where it returns, the row is passed over. */
+export type OnProblem = (problem: BackupError) => void;
+
+function throwProblem(problem: BackupError): never {
+  throw problem;
+}
+
 /** Transactional rows: write records of all links, and the long values. All write records of a key come before its values. */
 export class TxnKeyState implements KeyState {
   deletes = 0;
   superseded = 0;
   readonly expiring = 0;
   readonly #wanted: WantedKeys;
+  readonly #onProblem: OnProblem;
   #phase: 'none' | 'wanted' | 'unwanted' = 'none';
   #key: Uint8Array = new Uint8Array(0);
   #versions = 0;
@@ -49,8 +57,9 @@ export class TxnKeyState implements KeyState {
   #long: LongPut | undefined;
   readonly #longPuts: LongPut[] = [];
 
-  constructor(wanted: WantedKeys) {
+  constructor(wanted: WantedKeys, onProblem: OnProblem = throwProblem) {
     this.#wanted = wanted;
+    this.#onProblem = onProblem;
   }
 
   add(cursor: BrCursor): void {
@@ -71,7 +80,7 @@ export class TxnKeyState implements KeyState {
     if (long !== undefined) this.#longPuts.push(long);
     if (this.#record !== undefined) {
       const order = compareTs(cursor.tsHigh, cursor.tsLow, this.#tsHigh, this.#tsLow);
-      if (order === 0 && !equalBytes(cursor.value, this.#record)) throw this.#contradiction(cursor);
+      if (order === 0 && !equalBytes(cursor.value, this.#record)) this.#onProblem(this.#contradiction(cursor));
       if (order <= 0) return;
     }
     this.#record = cursor.value;
@@ -89,14 +98,14 @@ export class TxnKeyState implements KeyState {
       put.isFound = isNeeded = true;
       if (put === this.#long) this.#value = cursor.value;
     }
-    if (!isNeeded) throw this.#withoutRecord(cursor);
+    if (!isNeeded) this.#onProblem(this.#withoutRecord(cursor));
   }
 
   finish(): Uint8Array | undefined {
     const phase = this.#phase;
     this.#phase = 'none';
     if (phase !== 'wanted') return undefined;
-    for (const put of this.#longPuts) if (!put.isFound) throw this.#withoutValue(put);
+    for (const put of this.#longPuts) if (!put.isFound) this.#onProblem(this.#withoutValue(put));
     const value = this.#isDelete ? undefined : this.#value;
     if (this.#record !== undefined) {
       if (this.#isDelete) this.deletes++;
@@ -163,6 +172,7 @@ export class RawKeyState implements KeyState {
   superseded = 0;
   expiring = 0;
   readonly #wanted: WantedKeys;
+  readonly #onProblem: OnProblem;
   #phase: 'none' | 'wanted' | 'unwanted' = 'none';
   // The newest row:
   #stored: Uint8Array | undefined;
@@ -171,8 +181,9 @@ export class RawKeyState implements KeyState {
   #tsHigh = 0;
   #tsLow = 0;
 
-  constructor(wanted: WantedKeys) {
+  constructor(wanted: WantedKeys, onProblem: OnProblem = throwProblem) {
     this.#wanted = wanted;
+    this.#onProblem = onProblem;
   }
 
   add(cursor: BrCursor): void {
@@ -184,7 +195,7 @@ export class RawKeyState implements KeyState {
     if (this.#stored !== undefined) {
       this.superseded++;
       const order = compareTs(cursor.tsHigh, cursor.tsLow, this.#tsHigh, this.#tsLow);
-      if (order === 0 && !equalBytes(cursor.value, this.#stored)) throw this.#contradiction(cursor);
+      if (order === 0 && !equalBytes(cursor.value, this.#stored)) this.#onProblem(this.#contradiction(cursor));
       if (order <= 0) return;
     }
     this.#stored = cursor.value;

@@ -5,7 +5,7 @@ import { compareBytes, toHex } from '../core/bytes.js';
 import { BackupError } from '../core/errors.js';
 import { fileNameProblem } from '../core/file-name.js';
 import type { KeyRange } from '../core/key-range.js';
-import { coalesceRanges } from '../core/key-range.js';
+import { coalesceRanges, formatRange } from '../core/key-range.js';
 import type { BrFile } from '../format/br/messages.js';
 import { intersectRangeSets, subtractRangeSets } from '../restore/range-filter.js';
 import { endsBefore } from './br-range.js';
@@ -38,7 +38,7 @@ export function filesOf(chain: BrChain): readonly PlannedFile[] {
   return chain.links.flatMap((link) => link.files.map((file) => plannedFile(chain, link, file)));
 }
 
-/** `endOfKeys`: behind every key of the files that have no end. INVALID_OPTION for tables that the backup does not have. */
+/** `endOfKeys`: behind every key of the files that have no end, and of the wanted ranges. INVALID_OPTION for tables that the backup does not have; NOT_RESTORABLE for keys that only a part of the chain covers. */
 export function planRestore(
   chain: BrChain,
   all: readonly PlannedFile[],
@@ -47,9 +47,7 @@ export function planRestore(
 ): BrPlan {
   const chosen = choose(chain, tables);
   const dropped = chain.kind === 'raw' || tables !== undefined ? [] : droppedTables(chain);
-  let wanted: readonly KeyRange[] = coalesceRanges(ranges ?? coverage(chain, all, endOfKeys));
-  const recorded = chain.kind === 'raw' ? boundedRanges((chain.links[0] as LoadedLink).rawRanges, endOfKeys) : [];
-  if (recorded.length > 0) wanted = intersectRangeSets(wanted, recorded);
+  let wanted: readonly KeyRange[] = coveredByAll(chain, ranges, endOfKeys);
   if (tables !== undefined)
     wanted = intersectRangeSets(
       wanted,
@@ -116,16 +114,49 @@ function droppedTables({ links }: BrChain): readonly bigint[] {
   return [...known].filter((id) => !alive.has(id)).sort((a, b) => (a < b ? -1 : 1));
 }
 
-/** All that the backups say they cover. */
-function coverage({ kind, links }: BrChain, files: readonly PlannedFile[], endOfKeys: Uint8Array): readonly KeyRange[] {
-  const rawRanges = links.flatMap((link) => boundedRanges(link.rawRanges, endOfKeys));
-  const ofFiles = boundedRanges(
-    files.map(({ file }) => file),
-    endOfKeys,
-  );
-  if (kind === 'raw') return rawRanges.length > 0 ? rawRanges : ofFiles;
+/**
+ * The wanted keys, of those that the chain covers; by default all of these. A backup that says what it covers leaves the rest alone. Where one of the chain does not cover what another one does, what became of these
+ * keys is not known: NOT_RESTORABLE, if they are wanted.
+ */
+function coveredByAll(
+  chain: BrChain,
+  ranges: readonly KeyRange[] | undefined,
+  endOfKeys: Uint8Array,
+): readonly KeyRange[] {
+  const stated = chain.links.flatMap((link) => {
+    const covers = statedCoverage(link, endOfKeys);
+    return covers === undefined ? [] : [{ link, covers }];
+  });
+  const isStated = stated.length === chain.links.length;
+  const union = coalesceRanges([
+    ...stated.flatMap(({ covers }) => covers),
+    ...(isStated ? [] : knownCoverage(chain, endOfKeys)),
+  ]);
+  const wanted = ranges === undefined ? union : coalesceRanges(ranges);
+  const covered = isStated ? intersectRangeSets(wanted, union) : wanted;
+  for (const { link, covers } of stated) {
+    const [missing] = subtractRangeSets(intersectRangeSets(covered, union), covers);
+    if (missing === undefined) continue;
+    throw new BackupError(
+      'NOT_RESTORABLE',
+      `chain[${link.index}] (${link.container.url}) does not cover the keys ${formatRange(missing)}, and another backup of the chain does: pass ranges that all of them cover`,
+      { container: link.container.url },
+    );
+  }
+  return covered;
+}
+
+/** undefined: the backup does not say it. Its files count too: BR may have converted the keys of one API version to those of another in them alone. */
+function statedCoverage({ rawRanges, files }: LoadedLink, endOfKeys: Uint8Array): readonly KeyRange[] | undefined {
+  if (rawRanges.length === 0) return undefined;
+  return coalesceRanges(boundedRanges([...rawRanges, ...files], endOfKeys));
+}
+
+/** What files and tables tell of what is covered. */
+function knownCoverage({ links }: BrChain, endOfKeys: Uint8Array): readonly KeyRange[] {
+  const ofFiles = links.flatMap(({ files }) => boundedRanges(files, endOfKeys));
   const ofTables = (links.at(-1) as LoadedLink).tables.flatMap((table) => physicalIdsOf(table).map(tableKeys));
-  return [...rawRanges, ...ofFiles, ...ofTables];
+  return [...ofFiles, ...ofTables];
 }
 
 type Bounds = Pick<BrFile, 'startKey' | 'endKey'>;

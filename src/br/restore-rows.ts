@@ -26,11 +26,13 @@ export interface RestoreRowsOptions {
 
 /** Ends when the target has everything and says so. */
 export async function restoreRows(options: RestoreRowsOptions): Promise<void> {
-  const { merge, writer, version, signal } = options;
+  const { merge, writer, version, slices, signal } = options;
   const slab = new ByteSlab();
   const last: LastRow = { key: undefined };
   do {
     await takeRows(options, slab, last);
+    // Once per block: what native codecs give back is freed in a turn of the event loop alone.
+    if (slices.isOver()) await slices.yield();
     signal?.throwIfAborted();
   } while (await merge.refill());
   signal?.throwIfAborted();

@@ -193,6 +193,31 @@ describe('a chain that does not fit', () => {
     expect(await refused(chain, { version: 201n })).toMatch(/after the last of them is in no backup/);
   });
 
+  it('is refused for keys that one of its backups does not cover', async () => {
+    const range = (begin: string, end: string) => ({ startKey: bytes(begin), endKey: bytes(end) });
+    const covering = async (backup: typeof FULL, ...rawRanges: ReturnType<typeof range>[]) => ({
+      container: await txnBackup({ ...backup, splits: [bytes('a'), bytes('e')], meta: { rawRanges } }),
+    });
+    const full = await covering(FULL, range('a', 'z'));
+    const partly = [full, await covering(SECOND, range('a', 'm'))];
+    expect(await refused(partly)).toMatch(
+      /^NOT_RESTORABLE: chain\[1\] does not cover the keys \["m", "z"\), and another backup of the chain does/,
+    );
+    expect(await refused([await covering(FULL, range('a', 'm')), await covering(SECOND, range('a', 'z'))])).toMatch(
+      /^NOT_RESTORABLE: chain\[0\] does not cover the keys \["m", "z"\)/,
+    );
+    expect(await refused([full, { container: await txnBackup(SECOND) }])).toMatch(/^NOT_RESTORABLE: chain\[0\]/);
+    const target = new MemoryRestoreTarget();
+    target.put(bytes('A'), bytes('before'));
+    const ranges = [{ begin: bytes('A'), end: bytes('m') }];
+    const result = await restoreBrBackup({ chain: partly, target, ranges });
+    expect(result.ranges).toEqual([{ begin: bytes('a'), end: bytes('m') }]);
+    expect(rowsOf(target)).toEqual({ A: 'before', b: LONG, c: `${LONG}y`, d: '4' });
+    const whole = [full, await covering(SECOND, range('a', 'm'), range('m', 'z'))];
+    const all = await restoreBrBackup({ chain: whole, target: new MemoryRestoreTarget() });
+    expect(all.ranges).toEqual([{ begin: bytes('a'), end: bytes('z') }]);
+  });
+
   it('is refused where a file has not all changes of its backup', async () => {
     for (const versions of [{ startVersion: 101n }, { endVersion: 199n }, { endVersion: 201n }]) {
       const container = await txnBackup({ ...SECOND, changeFile: (file) => ({ ...file, ...versions }) });
@@ -296,7 +321,12 @@ describe('raw backups', () => {
   it('leave alone what they do not cover', async () => {
     const container = await newContainer();
     const rawRanges = [{ startKey: bytes('b'), endKey: bytes('d') }];
-    await putRawBackup({ container, rows: [{ key: bytes('c'), value: bytes('1') }], rawRanges, splits: [bytes('b')] });
+    await putRawBackup({
+      container,
+      rows: [{ key: bytes('c'), value: bytes('1') }],
+      rawRanges,
+      splits: [bytes('b'), bytes('d')],
+    });
     const target = new MemoryRestoreTarget();
     for (const key of ['a', 'bb', 'd']) target.put(bytes(key), bytes('before'));
     const ranges = [{ begin: bytes('a'), end: bytes('z') }];
