@@ -1,9 +1,14 @@
 // takeBrBackup: whole backups, and what is in their files.
 
+import { mkdtemp, rm, writeFile } from 'node:fs/promises';
+import { tmpdir } from 'node:os';
+import path from 'node:path';
 import { describe, expect, it } from 'vitest';
 import { readBackupMeta } from '../../src/br/backup-meta.js';
 import { discardBrBackup } from '../../src/br/discard-br-backup.js';
+import { restoreBrBackup } from '../../src/br/restore-br.js';
 import { takeBrBackup } from '../../src/br/take-br-backup.js';
+import { BlockPool } from '../../src/br/threads/block-pool.js';
 import { MemoryContainer } from '../../src/container/memory-container.js';
 import { utf8 } from '../../src/core/bytes.js';
 import { BackupError } from '../../src/core/errors.js';
@@ -11,11 +16,15 @@ import { NORMAL_KEYS } from '../../src/core/key-range.js';
 import type { BrFile } from '../../src/format/br/messages.js';
 import { tableRange, tableRowKey } from '../../src/format/br/table-key.js';
 import { seededRandom } from '../../src/testing/conformance.js';
+import { ManualClock } from '../../src/testing/manual-clock.js';
 import { MemoryRangeSource } from '../../src/testing/memory-range-source.js';
+import { MemoryRestoreTarget } from '../../src/testing/memory-restore-target.js';
 import { MemoryTxnSource } from '../../src/testing/memory-txn-source.js';
 import { HastyClock } from '../snapshot/faulty.js';
-import { fileNames, hexRows, manyRows } from '../snapshot/world.js';
+import { runAnyhow, toolMissing } from '../servers/judges.js';
+import { fileNames, hexRows, manyRows, readAll } from '../snapshot/world.js';
 import { HookedContainer, key, shown, txnRows } from './backup-world.js';
+import { sourceThreads } from './source-threads.js';
 import { metaFiles, rawRowsOf, txnRowsOf } from './read-br-backup.js';
 
 const cipher = { method: 'aes256-ctr', key: new Uint8Array(32).fill(7) } as const;
@@ -270,5 +279,69 @@ describe('takeBrBackup', () => {
     const result = await takeBrBackup({ kind: 'txn', source: new MemoryTxnSource(), container, ranges: [] });
     expect(result).toMatchObject({ files: [], rows: 0 });
     expect(await txnRowsOf(container)).toEqual([]);
+  });
+});
+
+describe('the files of takeBrBackup', () => {
+  it.skipIf(toolMissing('sst_dump') !== undefined)('are what RocksDB takes for whole', async () => {
+    const source = database();
+    const container = new MemoryContainer();
+    const result = await takeBrBackup({ kind: 'txn', source, container, ranges: [], sstMaxSize: 2_000 });
+    expect(result.files.length).toBeGreaterThan(10);
+    const folder = await mkdtemp(path.join(tmpdir(), 'tidemark-br-'));
+    try {
+      for (const [index, { name }] of result.files.entries())
+        await writeFile(path.join(folder, `${index}.sst`), await readAll(container, name));
+      const said = await runAnyhow('sst_dump', [`--file=${folder}`, '--command=verify', '--verify_checksum']);
+      const whole = said.stdout.toString().match(/The file is ok/g) ?? [];
+      expect(whole.length).toBe(result.files.length);
+    } finally {
+      await rm(folder, { recursive: true });
+    }
+  });
+
+  it('are the same with threads that compress', async () => {
+    const source = database();
+    await using threads = await BlockPool.open({ numThreads: 2, ...sourceThreads });
+    const [plain, threaded] = [new MemoryContainer(), new MemoryContainer()];
+    const options = { kind: 'txn', source, ranges: [], clock: new ManualClock() } as const;
+    const [one, other] = [
+      await takeBrBackup({ ...options, container: plain }),
+      await takeBrBackup({ ...options, container: threaded, threads }),
+    ];
+    expect(other.files.map(({ sha256 }) => sha256)).toEqual(one.files.map(({ sha256 }) => sha256));
+  });
+
+  it('keep to the rate that they are given', async () => {
+    const source = database();
+    const container = new MemoryContainer();
+    const clock = new HastyClock();
+    const result = await takeBrBackup({
+      ...{ kind: 'txn', source, container, ranges: [], clock, rateLimit: 1_000 },
+      ...{ compression: 'none', numThreads: 1, ioThreadSize: 1 },
+    });
+    // Each append waits for those before it.
+    const largest = Math.max(...result.files.map(({ size }) => Number(size)));
+    expect(clock.now()).toBeGreaterThanOrEqual(result.bytes - largest);
+  });
+
+  it('are restored to the rows that there were, from a full backup and the changes since', async () => {
+    const source = database();
+    const containers = [new MemoryContainer(), new MemoryContainer()];
+    const full = await takeBrBackup({ kind: 'txn', source, container: containers[0]!, ranges: [] });
+    source.commit([{ key: key('k0010') }, { key: key('k0011'), value: key('changed') }]);
+    const since = await takeBrBackup({
+      kind: 'txn',
+      source,
+      container: containers[1]!,
+      ranges: [],
+      startTs: full.endTs,
+    });
+    for (const { endTs } of [full, since]) {
+      const target = new MemoryRestoreTarget();
+      await restoreBrBackup({ chain: containers.map((container) => ({ container })), target, version: endTs });
+      const rows = source.rowsAt(endTs).map(({ key: rowKey, value }) => [rowKey, value!] as const);
+      expect(hexRows([...target.rows()].map((row) => [row.key, row.value]))).toEqual(hexRows(rows));
+    }
   });
 });
