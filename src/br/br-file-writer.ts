@@ -107,6 +107,8 @@ export class BrFileWriter {
     const { signal, name, cf } = this.#options;
     const { size } = await this.#sst.finish(signal);
     const file = await this.#open();
+    // The last moment: from here on an abort knows that the file may become visible.
+    signal.throwIfAborted();
     this.#finishing = file.finish();
     await abortable(this.#finishing, signal);
     return {
@@ -122,16 +124,18 @@ export class BrFileWriter {
     };
   }
 
-  /** Nothing is left of the file, finished or not; but one under a name that another may write is left when it is finished, or may be. Rejects when the container does. */
+  /** The signal has aborted. Nothing is left of the file, finished or not; but one under a name that another may write is left when it is finished, or may be. Rejects when the container does. */
   async abort(): Promise<void> {
     const { container, name, isUniqueName } = this.#options;
     const finishing = this.#finishing;
-    await this.#sst.abort();
+    // A press that hangs keeps no file open.
+    const pressed = this.#sst.abort();
     const file = await this.#opening?.catch(nothing);
     // A finish that is under way may still make the file visible: first it ends.
     await finishing?.catch(nothing);
     await file?.abort();
     if (finishing !== undefined && isUniqueName) await container.deleteFile(name);
+    await pressed;
   }
 
   async #append(chunks: readonly Uint8Array[]): Promise<void> {
@@ -148,9 +152,10 @@ export class BrFileWriter {
     await appending;
   }
 
-  /** Opened once; `abort` waits for it, should nobody else do so any more. */
+  /** Opened once, and not after the end; `abort` waits for it, should nobody else do so any more. */
   #open(): Promise<BackupFile> {
     const { container, name, signal } = this.#options;
+    signal.throwIfAborted();
     this.#opening ??= container.writeFile(name);
     return abortable(this.#opening, signal);
   }

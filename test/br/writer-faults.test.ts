@@ -2,7 +2,10 @@ import { setImmediate as hostTurn } from 'node:timers/promises';
 import { describe, expect, it } from 'vitest';
 import { MemoryContainer } from '../../src/container/memory-container.js';
 import { BackupError } from '../../src/core/errors.js';
-import { utf8 } from '../../src/core/bytes.js';
+import { toHex, utf8 } from '../../src/core/bytes.js';
+import type { BlockPress } from '../../src/format/sst/block-press.js';
+import { loadCodec } from '../../src/format/sst/codecs/load-codec.js';
+import { inlinePress } from '../../src/format/sst/inline-press.js';
 import type { BrPieceAnswer } from '../../src/br/br-snapshot-writer.js';
 import type { BackupContainer, BackupFile } from '../../src/ports/backup-container.js';
 import type { TxnBatch } from '../../src/ports/txn-range-source.js';
@@ -175,6 +178,29 @@ describe('an end before the end', () => {
     expect([...watched.open]).toEqual([]);
   });
 
+  it('comes at any moment: nothing is left, or what was answered with', async () => {
+    const few = batchOf(['a', 'b', 'c'].map((key) => row(key, new Uint8Array(key === 'b' ? 300 : 3), 1n, 2n)));
+    let isOver = false;
+    let moments = 0;
+    for (; !isOver; moments++) {
+      const watched = new WatchedContainer();
+      const writer = await newWriter({ container: watched.container, sstMaxSize: 300 });
+      const writing = writer.addTxn(few).then(() => writer.finish());
+      const settled = writing.then(
+        () => true,
+        () => false,
+      );
+      for (let i = 0; i < moments; i++) await Promise.resolve();
+      await writer.abort();
+      isOver = await settled;
+      await hostTurn();
+      const files = isOver ? (await writing).flatMap((answer) => answer.files.map(({ name }) => name)) : [];
+      expect(await namesIn(watched.inner), `moment ${moments}`).toEqual(files.sort());
+      expect([...watched.open], `moment ${moments}`).toEqual([]);
+    }
+    expect(moments).toBeGreaterThan(50);
+  });
+
   it('after the end changes nothing', async () => {
     const watched = new WatchedContainer();
     const writer = await newWriter({ container: watched.container });
@@ -209,6 +235,70 @@ describe('an end before the end', () => {
     await expect(writeAll(watched, { onAnswer })).rejects.toThrow('the callee');
     expect(await namesIn(watched.inner)).toHaveLength(2);
     expect([...watched.open]).toEqual([]);
+  });
+});
+
+describe('a press on other threads', () => {
+  const codec = loadCodec('zstd');
+
+  /** Batches take turns that depend on their number, so that later ones are done before earlier ones. */
+  async function pressLike(onPress: (call: number) => Promise<void>): Promise<BlockPress> {
+    const inline = inlinePress(await codec);
+    let calls = 0;
+    return {
+      compression: 'zstd',
+      concurrency: 3,
+      press: async (blocks) => {
+        await onPress(++calls);
+        return inline.press(blocks);
+      },
+    };
+  }
+
+  it('that is done in another order makes the same files', async () => {
+    const shas: string[] = [];
+    for (const turns of [() => 0, (call: number) => (call * 7) % 5]) {
+      const watched = new WatchedContainer();
+      const press = await pressLike(async (call) => {
+        for (let i = turns(call); i > 0; i--) await hostTurn();
+      });
+      const answers = await writeAll(watched, { press });
+      shas.push(answers.flatMap(({ files }) => files.map(({ sha256 }) => toHex(sha256))).join());
+    }
+    expect(shas[0]).toBe(shas[1]);
+  });
+
+  it('that fails at any call leaves nothing', async () => {
+    for (let failing = 1; failing <= 8; failing++) {
+      const watched = new WatchedContainer();
+      const press = await pressLike(async (call) => {
+        await hostTurn();
+        if (call === failing) throw new Error('the press');
+      });
+      await expect(writeAll(watched, { press }), `call ${failing}`).rejects.toThrow('the press');
+      expect(await namesIn(watched.inner)).toEqual([]);
+      expect([...watched.open]).toEqual([]);
+    }
+  });
+
+  it('that hangs does not keep a file open', async () => {
+    for (let hanging = 1; hanging <= 8; hanging++) {
+      const watched = new WatchedContainer();
+      const clock = new ManualClock();
+      const controller = new AbortController();
+      const press = await pressLike(async (call) => {
+        if (call === hanging) await new Promise(() => undefined);
+      });
+      const writing = writeAll(watched, { press, clock, signal: controller.signal });
+      const ended = expect(writing).rejects.toThrow('enough');
+      await clock.advance(10);
+      controller.abort(new Error('enough'));
+      await clock.advance(2_000);
+      await ended;
+      expect(await namesIn(watched.inner)).toEqual([]);
+      expect([...watched.open]).toEqual([]);
+      expect(clock.pendingTimers).toBe(0);
+    }
   });
 });
 

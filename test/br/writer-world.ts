@@ -60,7 +60,7 @@ export function countingRandom(): Random {
   return { next: () => 0.5, uid: () => createHash('md5').update(String(n++)).digest('hex') };
 }
 
-export type WriterOptions = Partial<Omit<BrSnapshotWriterOptions, 'press'>> & {
+export type WriterOptions = Partial<BrSnapshotWriterOptions> & {
   readonly compression?: SstCompression;
 };
 
