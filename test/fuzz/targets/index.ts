@@ -2,6 +2,7 @@
 
 import type { FuzzTarget } from '../target.js';
 import { batchBuilder } from './batches.js';
+import { brMeta } from './br-meta.js';
 import { containers } from './containers.js';
 import { encryptedFile } from './encrypted.js';
 import { logFile, mutation, unpartitionedLog } from './logs.js';
@@ -9,6 +10,7 @@ import { cursor, directory, fileName } from './names.js';
 import { planted } from './planted.js';
 import { rangeFile } from './ranges.js';
 import { smallFiles } from './small-files.js';
+import { sstFile } from './sst.js';
 import { storeFile, storeKey, storeRecord } from './store.js';
 
 export const TARGETS: readonly FuzzTarget[] = [
@@ -25,7 +27,9 @@ export const TARGETS: readonly FuzzTarget[] = [
   storeKey,
   storeFile,
   encryptedFile,
+  sstFile,
   ...containers,
+  ...brMeta,
   ...planted,
 ];
 
