@@ -83,7 +83,7 @@ export class SstWriter {
   readonly #sizes: number[] = [];
   /** Bytes in the sink. */
   #offset = 0;
-  /** Batches between the builder and the sink, oldest first; none of them rejects (see #failure). */
+  /** Work between the builder and the sink, oldest first; none of it rejects (see #failure). */
   readonly #underWay: Promise<void>[] = [];
 
   /** INVALID_OPTION for options out of bounds. */
@@ -156,12 +156,14 @@ export class SstWriter {
     this.#checkOpen();
     if (this.#entries === 0) throw new BackupError('INVALID_STATE', 'an SST file needs at least one row');
     this.#state = 'finishing';
+    await this.#startPending(signal);
     const largestKey = this.#builder.lastKey();
     this.#endBlock(undefined);
     this.#builder.seal();
     await this.#startPending(signal);
     while (this.#underWay.length > 0) await this.#oldest(signal);
-    await this.#writeTail(signal);
+    this.#start(this.#writeTail());
+    await this.#oldest(signal);
     this.#state = 'ended';
     return {
       size: this.#offset,
@@ -197,28 +199,31 @@ export class SstWriter {
       const batch = this.#builder.takeBatch();
       if (batch === undefined) break;
       const before = this.#underWay.at(-1);
-      this.#underWay.push(this.#writeBatch(batch, before).catch((error: unknown) => this.#fail(error)));
+      this.#start(this.#writeBatch(batch, before));
     }
-    this.#throwFailure();
+    this.#throwIfOver();
   }
 
-  /** Waits for the oldest batch under way; on abort it stays under way. */
+  #start(work: Promise<void>): void {
+    this.#underWay.push(work.catch((error: unknown) => void (this.#failure ??= { error })));
+  }
+
+  /** Waits for the oldest work under way; on abort it stays under way. */
   async #oldest(signal: AbortSignal | undefined): Promise<void> {
     const [oldest] = this.#underWay;
     await (signal === undefined || oldest === undefined ? oldest : abortable(oldest, signal));
     // It has ended, and it never rejects.
     if (this.#underWay[0] === oldest) void this.#underWay.shift();
-    this.#throwFailure();
+    this.#throwIfOver();
   }
 
   async #writeBatch({ buffer, blocks }: BlockBatch, before: Promise<void> | undefined): Promise<void> {
     const { length } = buffer;
-    const pressing = this.#press.press(blocks);
-    const stored = isPromise(pressing) ? await pressing : pressing;
+    const stored = await this.#press.press(blocks);
     this.#checkStored(stored, blocks.length);
     // In file order, whichever batch was pressed first.
     await before;
-    if (this.#failure !== undefined || this.#state === 'ended') return;
+    if (this.#failure !== undefined || this.#wasAborted()) return;
     for (const block of stored) {
       this.#sizes.push(block.length - BLOCK_TRAILER_BYTES);
       this.#offset += block.length;
@@ -233,8 +238,7 @@ export class SstWriter {
     this.#pool.give(memory instanceof Uint8Array ? memory : new Uint8Array(memory));
   }
 
-  async #writeTail(signal: AbortSignal | undefined): Promise<void> {
-    signal?.throwIfAborted();
+  async #writeTail(): Promise<void> {
     const dataBytes = this.#offset;
     const rawIndex = this.#encodeIndex();
     const indexBytes = rawIndex.length + BLOCK_TRAILER_BYTES;
@@ -265,7 +269,7 @@ export class SstWriter {
     const footer = encodeFooter(metaindex, index, this.#formatVersion);
     chunks.push(footer);
     this.#offset += footer.length;
-    await this.#sink.append(chunks);
+    if (!this.#wasAborted()) await this.#sink.append(chunks);
   }
 
   /** From format version 3 on the keys are user keys, from 4 on the values carry no lengths. (There the handles of entries behind a restart point hold only what differs; with every entry a restart point none does.) */
@@ -285,17 +289,19 @@ export class SstWriter {
     throw new BackupError('ADAPTER_CONTRACT', `BlockPress.press gave ${stored.length} stored blocks for ${blocks}`);
   }
 
-  #fail(error: unknown): void {
-    this.#failure ??= { error };
+  #wasAborted(): boolean {
+    return this.#state === 'ended';
   }
 
-  #throwFailure(): void {
+  /** An abort may come in the middle of a flush or finish. */
+  #throwIfOver(): void {
     if (this.#failure !== undefined) throw this.#failure.error;
+    if (this.#wasAborted()) throw new BackupError('INVALID_STATE', 'the SST file has been finished or aborted');
   }
 
   #checkOpen(): void {
-    this.#throwFailure();
-    if (this.#state !== 'open') throw new BackupError('INVALID_STATE', 'the SST file has been finished or aborted');
+    this.#throwIfOver();
+    if (this.#state !== 'open') throw new BackupError('INVALID_STATE', 'the SST file is being finished');
   }
 
   #refuseOrder(key: Uint8Array): never {
@@ -311,8 +317,4 @@ export class SstWriter {
       `row ${this.#entries} of the SST file has ${key.length + value.length} bytes; at most ${MAX_SST_ROW_BYTES} fit`,
     );
   }
-}
-
-function isPromise<T>(value: Promise<T> | T): value is Promise<T> {
-  return value instanceof Promise;
 }

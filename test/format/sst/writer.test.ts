@@ -80,7 +80,7 @@ describe('what SstWriter refuses', () => {
     expect(added).toBeGreaterThan(30);
     expect(added).toBeLessThan(40);
     await sst.flush();
-    add();
+    while (sst.pendingBytes <= 256 << 20) add();
     expect((await sst.finish()).entries).toBe(added);
   });
 
@@ -346,6 +346,47 @@ it('the footer holds handles of the largest files', () => {
     /^01ffffffffffffff0fffffffff0f80808080802003(00)+05000000f7cff485b741e288$/,
   );
 });
+
+it.each(['press', 'sink'])(
+  'abort() while the end of the file is at the %s joins it; finish does not say that there is a file',
+  async (where) => {
+    const gate = new Gate();
+    let ending = false;
+    let busy = false;
+    const work = async () => {
+      if (!ending) return;
+      busy = true;
+      await gate.opened;
+      busy = false;
+    };
+    let appends = 0;
+    const sink = {
+      append: async () => {
+        appends++;
+        if (where === 'sink') await work();
+      },
+    };
+    const press: BlockPress = {
+      ...NONE,
+      press: async (blocks) => {
+        if (where === 'press') await work();
+        return NONE.press(blocks);
+      },
+    };
+    const sst = writer({ sink, press, blockSize: 500, batchBytes: 1_000 });
+    for (const [key, value] of plainRows(50)) sst.add(key, value);
+    await sst.flush();
+    ending = true;
+    const finishing = sst.finish();
+    while (!busy) await new Promise((resolve) => setImmediate(resolve));
+    const before = appends;
+    const joining = sst.abort().then(() => busy);
+    gate.open();
+    expect(await joining).toBe(false);
+    await expect(finishing).rejects.toMatchObject({ code: 'INVALID_STATE' });
+    expect(appends).toBe(before);
+  },
+);
 
 describe('index separators', () => {
   it.each([
