@@ -3,6 +3,7 @@
 import type { FuzzTarget } from '../target.js';
 import { batchBuilder } from './batches.js';
 import { brMeta } from './br-meta.js';
+import { brRow } from './br-rows.js';
 import { containers } from './containers.js';
 import { encryptedFile } from './encrypted.js';
 import { logFile, mutation, unpartitionedLog } from './logs.js';
@@ -30,6 +31,7 @@ export const TARGETS: readonly FuzzTarget[] = [
   sstFile,
   ...containers,
   ...brMeta,
+  brRow,
   ...planted,
 ];
 
