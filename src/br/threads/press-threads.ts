@@ -60,6 +60,8 @@ export class PressThreads {
       concurrentTasksPerWorker: PER_THREAD,
       taskQueue: new PressLine(options.queue, turnOf),
       recordTiming: false,
+      // Else a thread that has work waits for more without ever turning its event loop, in which alone Node frees what the codecs' native code has returned: memory would grow by every block.
+      atomics: 'disabled',
       ...(options.execArgv === undefined ? {} : { execArgv: [...options.execArgv] }),
     });
     return new PressThreads(options, piscina, library.queueOptionsSymbol);
@@ -73,6 +75,9 @@ export class PressThreads {
   /** The stored blocks. Counts the thread's time to `time`. */
   async run(request: PressRequest, time: TaskTime): Promise<readonly Uint8Array[]> {
     if (this.#ended !== undefined) throw this.#ended;
+    // Node sends such memory all the same, and the thread would never see the message.
+    if (request.blocks.some(({ buffer }) => buffer.byteLength === 0))
+      throw new BackupError('INVALID_STATE', 'the memory of these blocks has been handed over already');
     const turn = new Turn(time, this.#queue.levelOf(time));
     const answer = await this.#answer(request, turn);
     this.#queue.count(time, turn.level, answer.ms);
@@ -91,7 +96,7 @@ export class PressThreads {
     try {
       return await new Promise<PressAnswer>((resolve, reject) => {
         this.#underWay.add((fail = reject));
-        // A worker's code never throws: what rejects is a thread that has died, or memory that cannot be handed over.
+        // A worker's code never throws: what rejects is a thread that has died, or memory that Node does not send.
         this.#piscina
           .run({ ...request, [this.#turnKey]: turn }, { transferList: buffersOf(request.blocks) })
           .then(resolve, (cause: unknown) => reject(threadFailed(cause)));
