@@ -61,9 +61,23 @@ export { BrFileNames } from './br-file-names.js';
 export type { BrFileNamesOptions, BrFileRegion, BrNameParts, BrPieceName } from './br-file-names.js';
 export { brFileName, parseBrFileName } from '../format/br/file-name.js';
 export type { BrFileDescriptor, BrStorageName } from '../format/br/file-name.js';
-export { tableIdOf, tableRange, tableRecordPrefixRange, tableRecordRange } from '../format/br/table-key.js';
-export type { TableKeyRange } from '../format/br/table-key.js';
-export type { RawApiVersion } from '../format/br/raw-kv.js';
+export {
+  tableIdOf,
+  tableIndexPrefix,
+  tableKeyKind,
+  tableRange,
+  tableRecordPrefixRange,
+  tableRecordRange,
+  tableRowKey,
+} from '../format/br/table-key.js';
+export type { TableKeyKind, TableKeyRange } from '../format/br/table-key.js';
+
+// Keys and values as they stand in the files.
+export { decodeTxnDataKey, encodeTxnDataKey } from '../format/br/engine-key.js';
+export { encodeWriteRecord, parseWriteRecord } from '../format/br/write-record.js';
+export type { WriteRecord, WriteType } from '../format/br/write-record.js';
+export { decodeRawRow } from '../format/br/raw-kv.js';
+export type { RawApiVersion, RawRow } from '../format/br/raw-kv.js';
 
 // SST files.
 export { SstWriter } from '../format/sst/sst-writer.js';
@@ -72,3 +86,17 @@ export { inlinePress } from '../format/sst/inline-press.js';
 export type { BlockPress } from '../format/sst/block-press.js';
 export type { BlockCodec, SstCompression } from '../format/sst/codec.js';
 export type { SstFormatVersion } from '../format/sst/footer.js';
+
+// Restore and verify.
+export { restoreBrBackup } from './restore-br.js';
+export type {
+  BrChainLink,
+  BrTableRewrite,
+  RestoreBrOptions,
+  RestoreBrProgress,
+  RestoreBrResult,
+  RestoredBrTable,
+} from './restore-options.js';
+export { verifyBrBackup } from './restore-verify.js';
+export type { VerifyBrOptions } from './restore-verify.js';
+export type { BrVerifyProblem, BrVerifyProgress, BrVerifyReport, BrVerifyTotals } from './restore-verify-report.js';

@@ -56,6 +56,14 @@ export function resolveChain(links: readonly LoadedLink[], version: bigint | und
   return { links: used, kind: 'txn', apiVersion, version: (used.at(-1) as LoadedLink).meta.endVersion };
 }
 
+/** One backup by itself, full or incremental. UNSUPPORTED_FORMAT for a kind of backup that this release does not read. */
+export function resolveLink(link: LoadedLink): BrChain {
+  checkSupported(link);
+  const { isRawKv, apiVersion, endVersion } = link.meta;
+  const version = isRawKv ? 0n : endVersion;
+  return { links: [link], kind: isRawKv ? 'raw' : 'txn', apiVersion: apiVersion as RawApiVersion, version };
+}
+
 function rawChain(links: readonly LoadedLink[], version: bigint | undefined, apiVersion: RawApiVersion): BrChain {
   if (links.length > 1) {
     throw notRestorable(

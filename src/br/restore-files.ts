@@ -35,6 +35,12 @@ export class FileOpener {
     this.#sizes.set(file, await this.#reads.check(storedFile(file, link)));
   }
 
+  /** Of a file that was checked: every block, and what RocksDB keeps beside the rows. CORRUPT_FILE or CHECKSUM_MISMATCH for the first thing that is wrong. */
+  async verify(planned: PlannedFile, signal: AbortSignal | undefined): Promise<void> {
+    const reader = await this.#open(planned);
+    await reader.verify({ signal });
+  }
+
   /** Of a file that was checked, at its beginning; `close` it. */
   async cursor(planned: PlannedFile, apiVersion: RawApiVersion): Promise<BrCursor> {
     const reader = await this.#open(planned);

@@ -25,7 +25,12 @@ export async function loadLinks(
   return links;
 }
 
-async function loadLink(index: number, link: BrChainLink, { clock, signal }: LoadLinksOptions): Promise<LoadedLink> {
+/** One by itself. */
+export async function loadLink(
+  index: number,
+  link: BrChainLink,
+  { clock, signal }: LoadLinksOptions,
+): Promise<LoadedLink> {
   const { cipher } = link;
   const container = checkedContainer(link.container, clock);
   const reads = new PatientReads({ clock, signal });
@@ -39,10 +44,11 @@ async function loadLink(index: number, link: BrChainLink, { clock, signal }: Loa
   const rawRanges: BrRawRange[] = [];
   for await (const range of reader.rawRanges()) rawRanges.push(range);
   const tables: BrTableOfBackup[] = [];
-  for await (const { database, table } of reader.tables()) {
+  for await (const { database, table, crc64xor, totalKvs, totalBytes } of reader.tables()) {
     if (table === undefined) continue;
-    const partitionIds = table.partitions.map(({ id }) => id);
-    tables.push({ database: database.name, name: table.name, id: table.id, partitionIds });
+    const { name, id, partitions } = table;
+    const partitionIds = partitions.map((partition) => partition.id);
+    tables.push({ database: database.name, name, id, partitionIds, crc64xor, totalKvs, totalBytes });
   }
   return { index, container, cipher, meta: reader.meta, files, tables, rawRanges };
 }

@@ -17,6 +17,7 @@ const MOST_OPEN = 512;
 /** Files that are opened before the merge comes to them. */
 const OPEN_AHEAD = 2;
 
+/** With rows it stands at the first of them. */
 type Opened = { readonly cursor: BrCursor; readonly hasRows: boolean } | { readonly error: unknown };
 
 export class RowMerge implements AsyncDisposable {
@@ -118,7 +119,7 @@ export class RowMerge implements AsyncDisposable {
     if ('error' in opened) throw opened.error;
     this.#startOpening();
     const { cursor, hasRows } = opened;
-    if (hasRows && cursor.next()) this.#push(cursor);
+    if (hasRows) this.#push(cursor);
     else await cursor.close();
   }
 
@@ -135,7 +136,7 @@ export class RowMerge implements AsyncDisposable {
     let cursor: BrCursor | undefined;
     try {
       cursor = await this.#open(planned);
-      return { cursor, hasRows: await cursor.load() };
+      return { cursor, hasRows: (await cursor.load()) && cursor.next() };
     } catch (error) {
       await cursor?.close();
       return { error };

@@ -35,7 +35,7 @@ type Wanted = Pick<RestoreBrOptions, 'ranges' | 'tables'>;
 
 /** All files of the chain. CORRUPT_FILE for meta data that contradicts itself; UNSUPPORTED_FORMAT for a column family that is none. */
 export function filesOf(chain: BrChain): readonly PlannedFile[] {
-  return chain.links.flatMap((link) => link.files.map((file) => plannedFile(chain, link, file)));
+  return chain.links.flatMap((link) => link.files.map((file) => planFile(chain, link, file)));
 }
 
 /** `endOfKeys`: behind every key of the files that have no end, and of the wanted ranges. INVALID_OPTION for tables that the backup does not have; NOT_RESTORABLE for keys that only a part of the chain covers. */
@@ -59,7 +59,8 @@ export function planRestore(
   return { ranges: wanted, tables: chosen, droppedTables: dropped, files };
 }
 
-function plannedFile({ kind }: BrChain, link: LoadedLink, file: BrFile): PlannedFile {
+/** CORRUPT_FILE for a file that cannot be, by what the meta data says of it; UNSUPPORTED_FORMAT for a column family that is none. */
+export function planFile({ kind }: BrChain, link: LoadedLink, file: BrFile): PlannedFile {
   checkFile(link, file);
   if (kind === 'raw') return { file, link, role: 'raw' };
   checkVersions(link, file);

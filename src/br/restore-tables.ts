@@ -10,6 +10,10 @@ export interface BrTableOfBackup {
   readonly id: bigint;
   /** Of each partition; empty for a table without. */
   readonly partitionIds: readonly bigint[];
+  /** Of all its rows, as the schema states them; all three are 0 where nobody computed them. */
+  readonly crc64xor: bigint;
+  readonly totalKvs: bigint;
+  readonly totalBytes: bigint;
 }
 
 /** What its keys may begin with: a partitioned table has rows in its partitions, and entries of global indexes under its own id. */

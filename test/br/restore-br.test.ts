@@ -195,7 +195,7 @@ describe('a chain that does not fit', () => {
 
   it('is refused for keys that one of its backups does not cover', async () => {
     const range = (begin: string, end: string) => ({ startKey: bytes(begin), endKey: bytes(end) });
-    const covering = async (backup: typeof FULL, ...rawRanges: ReturnType<typeof range>[]) => ({
+    const covering = async (backup: Omit<TxnBackup, 'container'>, ...rawRanges: ReturnType<typeof range>[]) => ({
       container: await txnBackup({ ...backup, splits: [bytes('a'), bytes('e')], meta: { rawRanges } }),
     });
     const full = await covering(FULL, range('a', 'z'));
