@@ -5,7 +5,7 @@ import { isAbsolute } from 'node:path';
 import { inspect } from 'node:util';
 import { isBytes } from '../core/bytes.js';
 import { BackupError } from '../core/errors.js';
-import { redactUrl } from '../core/redact-url.js';
+import { redactUrl, redactUrlIn } from '../core/redact-url.js';
 import type { BrInit } from '../format/br/messages.js';
 import type {
   BrAzureBlobStorage,
@@ -141,7 +141,8 @@ export class StorageBackend {
 
   /** A text, such as an error of a store, without the secrets of this storage. */
   redactIn(text: string): string {
-    return secretsOf(this.#backend).reduce((redacted, secret) => redacted.replaceAll(secret, REDACTED), text);
+    const withoutUrls = urlsOf(this.#backend).reduce((redacted, url) => redactUrlIn(redacted, url), text);
+    return secretsOf(this.#backend).reduce((redacted, secret) => redacted.replaceAll(secret, REDACTED), withoutUrls);
   }
 
   /** The place, without credentials and without what else describes it: `s3://bucket/prefix`. */
@@ -184,6 +185,12 @@ function shown(fields: object): Record<string, unknown> {
     else result[name] = typeof value === 'object' && value !== null ? shown(value) : value;
   }
   return result;
+}
+
+function urlsOf(backend: BrInit<BrBackend>): string[] {
+  if (backend.kind === 'noop' || backend.kind === 'local') return [];
+  if (backend.kind === 'hdfs') return [backend.remote ?? ''];
+  return [(backend.kind === 'cloud-dynamic' ? backend.bucket?.endpoint : backend.endpoint) ?? ''];
 }
 
 /** Longest first: one may be a part of another. */
