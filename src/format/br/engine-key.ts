@@ -15,7 +15,7 @@ export function txnDataKeyLength(userKeyLength: number): number {
 }
 
 /** Writes the timestamp in descending order; returns where it ends. The halves may be signed or unsigned. */
-export function writeDescendingTs(to: Uint8Array, at: number, high: number, low: number): number {
+function writeDescendingTs(to: Uint8Array, at: number, high: number, low: number): number {
   const h = ~high;
   const l = ~low;
   to[at] = h >>> 24;
@@ -35,18 +35,11 @@ export function writeTxnDataKey(userKey: Uint8Array, tsHigh: number, tsLow: numb
   return writeDescendingTs(to, writeMemcomparable(userKey, to, 1), tsHigh, tsLow);
 }
 
+/** `z`, the memcomparable user key and the timestamp. */
 export function encodeTxnDataKey(userKey: Uint8Array, ts: bigint): Uint8Array {
   const key = new Uint8Array(txnDataKeyLength(userKey.length));
   writeTxnDataKey(userKey, Number((ts >> 32n) & 0xffff_ffffn), Number(ts & 0xffff_ffffn), key);
   return key;
-}
-
-/** `z` and the key, which is not encoded: raw KV of API v1. */
-export function encodeRawDataKey(key: Uint8Array): Uint8Array {
-  const dataKey = new Uint8Array(1 + key.length);
-  dataKey[0] = DATA_PREFIX;
-  dataKey.set(key, 1);
-  return dataKey;
 }
 
 /** The engine key: what is behind the `z`. A view. CORRUPT_FILE for a key without one. */
@@ -61,6 +54,15 @@ export function checkTxnDataKey(dataKey: Uint8Array, file?: string): void {
   const end = dataKey.length - TS_BYTES;
   if (memcomparableEnd(dataKey, 1, end) === end) return;
   throw corrupt(dataKey, 'is no memcomparable user key with a timestamp', file);
+}
+
+/** The user key (a copy) and the timestamp. CORRUPT_FILE, with `file`, for what is no key of a transactional row. */
+export function decodeTxnDataKey(
+  dataKey: Uint8Array,
+  file?: string,
+): { readonly userKey: Uint8Array; readonly ts: bigint } {
+  checkTxnDataKey(dataKey, file);
+  return { userKey: userKeyOf(dataKey), ts: tsOf(dataKey) };
 }
 
 /** Of a checked key. A copy. */
@@ -91,14 +93,6 @@ export function joinTs(high: number, low: number): bigint {
 /** < 0, 0 or > 0, of unsigned halves. */
 export function compareTs(aHigh: number, aLow: number, bHigh: number, bLow: number): number {
   return aHigh === bHigh ? aLow - bLow : aHigh - bHigh;
-}
-
-/** Whether two checked keys are versions of one user key. */
-export function isSameUserKey(a: Uint8Array, b: Uint8Array): boolean {
-  if (a.length !== b.length) return false;
-  // From the end: neighbours differ there.
-  for (let i = a.length - TS_BYTES - 1; i >= 0; i--) if (a[i] !== b[i]) return false;
-  return true;
 }
 
 function invertedWord(bytes: Uint8Array, at: number): number {
