@@ -60,6 +60,7 @@ export class MemoryTxnSource implements TxnRangeSource {
   #safePoint: Version = 0n;
   readonly #held = new Map<Version, number>();
   readonly #scans: TxnScanRequest[] = [];
+  readonly #wakeups = new Set<() => void>();
 
   constructor(options: MemoryTxnSourceOptions = {}) {
     const { borders = [], batchRows = 100, clock = systemClock } = options;
@@ -71,7 +72,7 @@ export class MemoryTxnSource implements TxnRangeSource {
 
   // The database's side
 
-  /** The largest commit ts. */
+  /** The largest timestamp: of a commit, or of `advance`. */
   get committed(): Version {
     return this.#committed;
   }
@@ -88,7 +89,7 @@ export class MemoryTxnSource implements TxnRangeSource {
       const last = this.#committed;
       throw new BackupError('INVALID_OPTION', `timestamps only grow: ${startTs} to ${commitTs} after ${last}`);
     }
-    this.#committed = commitTs;
+    this.advance(commitTs);
     for (const { key, value } of changes) {
       const own = this.#history(key);
       // Of one transaction the last write of a key counts.
@@ -96,6 +97,15 @@ export class MemoryTxnSource implements TxnRangeSource {
       own.writes.push({ key: own.key, value: value?.slice(), startTs, commitTs });
     }
     return commitTs;
+  }
+
+  /** Time goes on to this timestamp, and nothing was committed up to it. */
+  advance(ts: Version): void {
+    checkVersion(ts, 'ts');
+    if (ts <= this.#committed)
+      throw new BackupError('INVALID_OPTION', `timestamps only grow: ${ts} after ${this.#committed}`);
+    this.#committed = ts;
+    for (const wake of [...this.#wakeups]) wake();
   }
 
   /** Timestamps below this one can be read no more, also by scans that are under way; nor changes since one that is below it. */
@@ -159,10 +169,9 @@ export class MemoryTxnSource implements TxnRangeSource {
 
   // TxnRangeSource
 
-  /** Never waits: what is asked for above the last commit is a timestamp that will be given to no commit any more. */
   async readVersion({ atLeast, signal }: ReadVersionRequest): Promise<Version> {
-    return this.#faults.around('readVersion', signal, () => {
-      this.#committed = maxVersion(this.#committed, atLeast);
+    return this.#faults.around('readVersion', signal, async () => {
+      while (this.#committed < atLeast) await this.#change(signal);
       this.#held.set(this.#committed, (this.#held.get(this.#committed) ?? 0) + 1);
       return this.#committed;
     });
@@ -211,6 +220,20 @@ export class MemoryTxnSource implements TxnRangeSource {
         version: tooOld,
       });
     }
+  }
+
+  /** Resolves when time has gone on; rejects when the signal aborts. */
+  async #change(signal: AbortSignal): Promise<void> {
+    await new Promise<void>((resolve) => {
+      const wake = () => {
+        signal.removeEventListener('abort', wake);
+        this.#wakeups.delete(wake);
+        resolve();
+      };
+      signal.addEventListener('abort', wake, { once: true });
+      this.#wakeups.add(wake);
+    });
+    signal.throwIfAborted();
   }
 
   #history(key: Uint8Array): KeyHistory {

@@ -77,7 +77,7 @@ class Database {
         if (random() < plan.unrest) this.#stir();
       },
     });
-    for (let i = 0; i < plan.commits; i++) this.write();
+    for (let i = 0; i <= plan.commits; i++) this.write();
   }
 
   write(): void {

@@ -276,8 +276,10 @@ describe('takeBrBackup', () => {
 
   it('stores a database without rows', async () => {
     const container = new MemoryContainer();
-    const result = await takeBrBackup({ kind: 'txn', source: new MemoryTxnSource(), container, ranges: [] });
-    expect(result).toMatchObject({ files: [], rows: 0 });
+    const source = new MemoryTxnSource();
+    source.advance(5n);
+    const result = await takeBrBackup({ kind: 'txn', source, container, ranges: [] });
+    expect(result).toMatchObject({ files: [], rows: 0, endTs: 5n });
     expect(await txnRowsOf(container)).toEqual([]);
   });
 });
