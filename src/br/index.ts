@@ -100,3 +100,32 @@ export type {
 export { verifyBrBackup } from './restore-verify.js';
 export type { VerifyBrOptions } from './restore-verify.js';
 export type { BrVerifyProblem, BrVerifyProgress, BrVerifyReport, BrVerifyTotals } from './restore-verify-report.js';
+
+// Asking a cluster of TiKV for a backup, and being asked like one.
+export { BackupRequestBuilder } from './backup-request-builder.js';
+export type { TableIds, TablePart } from './backup-request-builder.js';
+export { BackupRequest } from './backup-request.js';
+export type { BackupRequestFacts, RequestApiVersion } from './backup-request.js';
+export { StorageBackend, azureCustomerKey } from './storage-backend.js';
+export type { StorageKind } from './storage-backend.js';
+export { storageFromUrl } from './storage-url.js';
+export { TikvBackupClient } from './grpc/tikv-backup-client.js';
+export type { TikvBackupClientOptions, TikvBackupOptions } from './grpc/tikv-backup-client.js';
+export { backUpCluster } from './cluster-backup.js';
+export type { ClusterBackup, ClusterBackupMeta } from './cluster-backup.js';
+export { gatherBackup } from './gather-backup.js';
+export type { GatherOptions, GatheredBackup, StoreAnswer } from './gather-backup.js';
+export type { AnsweredRange } from './answered-ranges.js';
+export type { BackupStore } from './backup-store.js';
+export { BackupServer, serveBackup } from './grpc/serve-backup.js';
+export type { ServeBackupOptions } from './grpc/serve-backup.js';
+export { localFolders, type OpenStorage } from './grpc/request-storage.js';
+export type {
+  BrBackupRequest,
+  BrBackupResponse,
+  BrBackend,
+  BrCompression,
+  BrContext,
+  BrStorageBackend,
+} from '../format/br/request-messages.js';
+export type { BrError, BrErrorDetail, BrKeyError, BrLockInfo, BrRegionError } from '../format/br/error-messages.js';

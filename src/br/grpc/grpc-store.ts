@@ -39,7 +39,8 @@ export class GrpcBackupStore implements BackupStore {
     signal.addEventListener('abort', cancel, { once: true });
     try {
       for await (const answer of call as AsyncIterable<Buffer>) {
-        yield this.#messages.decode('BackupResponse', answer, { file: `answer of ${this.name}` });
+        // A copy: what is decoded are views, kept for as long as the backup takes, and gRPC's buffers are larger than a message.
+        yield this.#messages.decode('BackupResponse', new Uint8Array(answer), { file: `answer of ${this.name}` });
       }
       signal.throwIfAborted();
     } catch (error) {
