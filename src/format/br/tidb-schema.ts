@@ -1,8 +1,9 @@
 // What TiDB's JSON of a database or table says (model.DBInfo, model.TableInfo): ids and names, columns, indexes, partitions. The rest of it is left alone.
 //
-// Ids are int64; JSON.parse would round those above 2^53. So the numbers of the text are first made strings, by a scan that knows where a string begins and ends; both get a letter in front that says which they were.
+// Ids are int64; JSON.parse would round those above 2^53: json-numbers.ts.
 
 import { BackupError } from '../../core/errors.js';
+import { parseExactJson, type ExactJson } from './json-numbers.js';
 import type { BrSchema } from './messages.js';
 
 export interface TidbDatabase {
@@ -95,16 +96,10 @@ function partitionsOf(table: JsonObject): TidbPartition[] {
   return partition.list('definitions').map((one) => ({ id: one.id('id'), name: one.name('name') }));
 }
 
-const STRING = 's';
-const NUMBER = 'n';
-
-/** Of text that is JSON: a string, or in the first group a number. */
-const TOKENS = /"[^"\\]*(?:\\.[^"\\]*)*"|(-?\d[\d.eE+-]*)/g;
-const WHOLE_NUMBER = /^n(-?\d{1,19})$/;
-
 class Reader {
   readonly #what: string;
   readonly #file: string | undefined;
+  #mark = '';
 
   constructor(what: string, file: string | undefined) {
     this.#what = what;
@@ -118,19 +113,27 @@ class Reader {
   }
 
   parse(json: Uint8Array): JsonObject {
-    let value: unknown;
+    let parsed: ExactJson;
     try {
-      const text = new TextDecoder('utf-8', { fatal: true }).decode(json);
-      // First, so that the scan meets nothing but JSON.
-      JSON.parse(text);
-      const lettered = (token: string, number: string | undefined) =>
-        number === undefined ? `"${STRING}${token.slice(1)}` : `"${NUMBER}${number}"`;
-      value = JSON.parse(text.replace(TOKENS, lettered));
+      parsed = parseExactJson(new TextDecoder('utf-8', { fatal: true }).decode(json));
     } catch {
       // What was thrown shows what stands there, at any length.
       return this.refuse('is not JSON');
     }
-    return this.objectOf(value, 'it');
+    this.#mark = parsed.mark;
+    return this.objectOf(parsed.value, 'it');
+  }
+
+  /** An int64; undefined for anything else. */
+  idOf(value: unknown): bigint | undefined {
+    if (typeof value === 'number') return Number.isSafeInteger(value) ? BigInt(value) : undefined;
+    const text = typeof value === 'string' && value.startsWith(this.#mark) ? value.slice(this.#mark.length) : '';
+    const number = /^-?\d{1,19}$/.test(text) ? BigInt(text) : undefined;
+    return number !== undefined && BigInt.asIntN(64, number) === number ? number : undefined;
+  }
+
+  isText(value: unknown): value is string {
+    return typeof value === 'string' && !value.startsWith(this.#mark);
   }
 
   objectOf(value: unknown, where: string): JsonObject {
@@ -149,24 +152,22 @@ class JsonObject {
   }
 
   #member(name: string): unknown {
-    const key = STRING + name;
-    return Object.hasOwn(this.#value, key) ? Reflect.get(this.#value, key) : undefined;
+    return Object.hasOwn(this.#value, name) ? Reflect.get(this.#value, name) : undefined;
   }
 
   /** An int64. */
   id(name: string): bigint {
-    const value = this.#member(name);
-    const digits = typeof value === 'string' ? WHOLE_NUMBER.exec(value)?.[1] : undefined;
-    const number = digits === undefined ? undefined : BigInt(digits);
-    if (number !== undefined && BigInt.asIntN(64, number) === number) return number;
+    const id = this.#reader.idOf(this.#member(name));
+    if (id !== undefined) return id;
     return this.#reader.refuse(`is not TiDB's: ${name} should be a whole number of 64 bits`);
   }
 
   /** TiDB writes names as they were given and in lower case ({"O", "L"}); older versions, and other fields, as a string. */
   name(name: string): string {
     const value = this.#member(name);
-    const original = typeof value === 'string' ? value : this.#reader.objectOf(value, name).#member('O');
-    if (typeof original === 'string' && original.startsWith(STRING)) return original.slice(STRING.length);
+    if (this.#reader.isText(value)) return value;
+    const original = this.#reader.objectOf(value, name).#member('O');
+    if (this.#reader.isText(original)) return original;
     return this.#reader.refuse(`is not TiDB's: ${name} should be a name`);
   }
 

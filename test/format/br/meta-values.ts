@@ -32,13 +32,15 @@ const KINDS: Readonly<Record<string, string>> = {
   region_error: 'region',
 };
 
-function memberName(message: string, field: ListedField): string {
+export const kindName = (name: string): string => KINDS[name] ?? name.replace(/_/g, '-');
+
+export function memberName(message: string, field: ListedField): string {
   const camel = field.name.replace(/_(\w)/g, (_, letter: string) => letter.toUpperCase());
   return RENAMED[`${message}.${field.name}`] ?? camel.charAt(0).toLowerCase() + camel.slice(1);
 }
 
 /** `AES128_CTR` is 'aes128-ctr', `IncomingVoter` 'incoming-voter'. */
-function enumName(name: string): string {
+export function enumName(name: string): string {
   const parts = /[a-z]/.test(name) ? name.replace(/(?<=[a-z])[A-Z]/g, '-$&') : name.replace(/_/g, '-');
   return parts.toLowerCase();
 }
@@ -89,7 +91,7 @@ function quoted(bytes: Uint8Array): string {
   return `"${[...bytes].map((byte) => `\\x${byte.toString(16).padStart(2, '0')}`).join('')}"`;
 }
 
-const defaultOf = (type: string): unknown => {
+export const defaultOf = (type: string): unknown => {
   if (type === 'uint64' || type === 'int64') return 0n;
   if (type === 'uint32' || type === 'int32') return 0;
   if (type === 'bool') return false;
@@ -98,7 +100,7 @@ const defaultOf = (type: string): unknown => {
   return enumName(ENUMS[type]?.[0] ?? '');
 };
 
-const isMessage = (type: string): boolean => type.includes('.') && ENUMS[type] === undefined;
+export const isMessage = (type: string): boolean => type.includes('.') && ENUMS[type] === undefined;
 
 /** A message in which every field is there with the probability `density`. */
 export function sampleMessage(random: Chance, message: string, density: number): Sample {
@@ -151,7 +153,7 @@ function addField(
     const inner = sampleMessage(random, type, density * 0.8);
     texts.push(`${name} { ${inner.text} }`);
     if (oneof === undefined) value[member] = inner.value;
-    else value[oneof] = { kind: KINDS[name] ?? name.replace(/_/g, '-'), ...inner.value };
+    else value[oneof] = { kind: kindName(name), ...inner.value };
   } else {
     const { text, value: set, isDefault } = scalar(random, type);
     const isSet = there && !isDefault;
