@@ -8,6 +8,8 @@ import { readVarint32 } from './varint.js';
 
 /** More than any name of RocksDB or of a host's property collector; keeps shared prefixes from making much of little. */
 const MAX_NAME_BYTES = 4096;
+/** All names together, for each byte of the block. */
+const MAX_EXPANSION = 16;
 
 /** Names (a character for each byte) and values, which share the block's memory, in order. CORRUPT_FILE for names that do not ascend. */
 export function readMetaEntries(file: Pick<SstFile, 'name'>, offset: number, raw: Uint8Array): Map<string, Uint8Array> {
@@ -15,6 +17,7 @@ export function readMetaEntries(file: Pick<SstFile, 'name'>, offset: number, raw
   const entries = new Map<string, Uint8Array>();
   const refuse = (what: string): never => refuseSst(file, offset, what);
   let last = '';
+  let nameBytes = 0;
   for (let at = 0; at < end;) {
     const shared = readVarint32(raw, at);
     const unshared = shared && readVarint32(raw, shared.next);
@@ -24,7 +27,10 @@ export function readMetaEntries(file: Pick<SstFile, 'name'>, offset: number, raw
     const valueAt = nameAt + unshared.value;
     at = valueAt + valueLength.value;
     if (at > end || shared.value > last.length) return refuse('an entry does not fit into its block');
-    if (shared.value + unshared.value > MAX_NAME_BYTES) return refuse('a name is longer than names are');
+    nameBytes += shared.value + unshared.value;
+    if (shared.value + unshared.value > MAX_NAME_BYTES || nameBytes > MAX_NAME_BYTES + MAX_EXPANSION * raw.length) {
+      return refuse('names are longer than names are');
+    }
     const name = last.slice(0, shared.value) + Buffer.from(raw.subarray(nameAt, valueAt)).toString('latin1');
     if (entries.size > 0 && name <= last) {
       return refuse(`"${printable(name)}" comes after "${printable(last)}"`);

@@ -101,6 +101,12 @@ export class SstTable {
     this.#index = this.readIndex(footer.index.offset, await this.readMetaBlock(footer.index));
     const rangeDeletions = this.#metaBlocks.get(RANGE_DELETIONS);
     if (rangeDeletions !== undefined) this.#rangeDeletions = await this.#readRangeDeletions(rangeDeletions);
+    // Without them rows would come back that were deleted.
+    const stated = this.properties.counters.rangeDeletions ?? 0;
+    const found = this.#rangeDeletions.all.length;
+    if (stated !== found) {
+      refuseSst(this.file, footer.metaindex.offset, `the file has ${found} range deletions and states ${stated}`);
+    }
   }
 
   get properties(): SstProperties {
@@ -200,7 +206,19 @@ export class SstTable {
       if (!handleFits(handle, footer.offset)) refuseSst(file, offset, describeHandle(handle));
       blocks.set(name, handle);
     }
+    this.#checkDisjoint([...blocks.values(), footer.metaindex, footer.index]);
     return blocks;
+  }
+
+  /** No block under two names: a small file could have a large one read for ever. */
+  #checkDisjoint(handles: BlockHandle[]): void {
+    let end = 0;
+    for (const handle of handles.sort((a, b) => a.offset - b.offset)) {
+      if (handle.offset < end) {
+        refuseSst(this.file, handle.offset, `${describeHandle(handle)} alone: another one is there, too`);
+      }
+      end = handle.offset + handle.size + TRAILER_BYTES;
+    }
   }
 
   async #readProperties(): Promise<SstProperties> {

@@ -3,7 +3,8 @@
 //   mode       flush | compact (a database with that one file) | external (SstFileWriter) | ingested (that file, ingested with its sequence number written into it)
 //   n, keys    how many operations, on how many different keys
 //   keylen, vallen  lengths at most;  seed;  big=1: a value of 8 MB and a key of 10 KB are among them
-//   ops        which operations: p put, d delete, s single delete, m merge, r delete range
+//   ops        which operations: p put, d delete, s single delete, m merge, r delete range, w put wide columns
+//   blobs      1: longer values go into blob files
 //   snapshots  1: every version is kept
 // and RocksDB's options by the names below. Prints "file PATH", then "row HEXKEY HEXVALUE" for what a reader of the database sees.
 #include <rocksdb/convenience.h>
@@ -80,6 +81,8 @@ static Options makeOptions() {
   options.db_host_id = "";
   options.disable_auto_compactions = true;
   options.write_buffer_size = 1u << 30;
+  options.enable_blob_files = number("blobs", 0) != 0;
+  options.min_blob_size = 30;
   options.target_file_size_base = 1ull << 32;
   const std::map<std::string, CompressionType> compressions = {
       {"none", kNoCompression}, {"snappy", kSnappyCompression}, {"zlib", kZlibCompression}, {"bzip2", kBZip2Compression},
@@ -164,6 +167,7 @@ static void writeDatabase(DB* db, const std::string& mode) {
       case 'p': must(db->Put(write, key, newValue(i == 3 && number("big", 0)))); break;
       case 'd': must(db->Delete(write, key)); break;
       case 's': must(db->SingleDelete(write, key)); break;
+      case 'w': must(db->PutEntity(write, db->DefaultColumnFamily(), key, WideColumns{{"column", newValue(false)}})); break;
       case 'm': must(db->Merge(write, key, newValue(false))); break;
       case 'r': {
         const std::string other = keyOf(draw(keys));
