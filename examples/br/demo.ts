@@ -48,7 +48,7 @@ function report(stage: Stage, raw: RawStory, txn: TxnStory, started: number): st
 }
 
 function backup({ rows, rowBytes, files, bytes }: RawStory['backup']): string {
-  return `${number(rows)} rows, ${mebibytes(rowBytes)}, in ${files.length} files of ${mebibytes(bytes)}`;
+  return `${number(rows)} rows, ${mebibytes(rowBytes)}, in ${files.length} file${files.length === 1 ? '' : 's'} of ${mebibytes(bytes)}`;
 }
 
 function restored({ rows, milliseconds }: RestoreCheck): string {

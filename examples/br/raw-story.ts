@@ -64,7 +64,9 @@ async function backUp(stage: Stage, database: LevelDatabase): Promise<BrBackupRe
       threads: stage.threads,
       signal: stage.signal,
     });
-    stage.tell(`${number(backup.rows)} rows of version ${number(backup.endTs)} in ${backup.files.length} SST files`);
+    stage.tell(
+      `${number(backup.rows)} rows of version ${number(backup.endTs)} in SST files, ${backup.files.length} of them`,
+    );
     return backup;
   } finally {
     await source.close();

@@ -24,20 +24,27 @@ export class Stage {
   /** Whether sst_dump and ldb are here. */
   readonly hasTools: boolean;
 
-  private constructor(options: DemoOptions, folder: string, threads: BlockPool, signal: AbortSignal) {
+  private constructor(
+    options: DemoOptions,
+    folder: string,
+    threads: BlockPool,
+    hasTools: boolean,
+    signal: AbortSignal,
+  ) {
     this.options = options;
     this.folder = folder;
     this.threads = threads;
+    this.hasTools = hasTools;
     this.signal = signal;
-    this.hasTools = hasRocksDbTools();
     this.display = openDisplay();
   }
 
   static async open(options: DemoOptions, { signal }: AbortController): Promise<Stage> {
+    const hasTools = hasRocksDbTools();
     const folder = await mkdtemp(join(tmpdir(), 'tidemark-demo-br-'));
     try {
-      const stage = new Stage(options, folder, await BlockPool.open({ numThreads: THREADS }), signal);
-      if (!stage.hasTools)
+      const stage = new Stage(options, folder, await BlockPool.open({ numThreads: THREADS }), hasTools, signal);
+      if (!hasTools)
         stage.tell(`sst_dump and ldb are not installed: what they would judge is left out. ${HOW_TO_INSTALL}`);
       return stage;
     } catch (error) {
