@@ -6,7 +6,6 @@ import { BackupError } from '../core/errors.js';
 import type { KeyRange } from '../core/key-range.js';
 import { NORMAL_KEYS, checkRange, coalesceRanges } from '../core/key-range.js';
 import type { Version } from '../core/version.js';
-import { checkCipher } from '../format/br/cipher.js';
 import { parseTidbDatabase, parseTidbTable } from '../format/br/tidb-schema.js';
 import type { BackupContainer } from '../ports/backup-container.js';
 import { checkedContainer } from '../ports/checked-container.js';
@@ -15,7 +14,7 @@ import type { TxnRangeSource } from '../ports/txn-range-source.js';
 import type { LoadStatistics } from '../schedule/host-load.js';
 import type { TaskPool } from '../schedule/task-pool.js';
 import type { BrFileSettings, BrKnobs, ResolvedBrEndpoint } from './br-endpoint-options.js';
-import { checkTimestamps, resolveBrEndpoint } from './br-endpoint-options.js';
+import { checkFileSettings, checkTimestamps, resolveBrEndpoint } from './br-endpoint-options.js';
 import type { BrRangeResponse } from './br-range-response.js';
 import type { BlockPool } from './threads/block-pool.js';
 
@@ -98,14 +97,14 @@ export interface ResolvedBrBackup extends ResolvedBrEndpoint {
 
 /** Throws INVALID_OPTION with the option's name and value. */
 export function resolveBrBackup(options: TakeBrBackupOptions): ResolvedBrBackup {
-  const { kind, ranges, startTs = 0n, endTs, cipher, metaVersion = 1, schemas = [] } = options;
+  const { kind, ranges, startTs = 0n, endTs, metaVersion = 1, schemas = [] } = options;
   if (kind !== 'txn' && kind !== 'raw')
     throw new BackupError('INVALID_OPTION', `kind must be txn or raw, got ${String(kind)}`);
   checkMethods('container', options.container, 'BackupContainer', ['writeFile', 'readFile', 'listFiles', 'deleteFile']);
   if (!Array.isArray(ranges)) throw new BackupError('INVALID_OPTION', 'ranges must be an array of key ranges');
   for (const [index, range] of (ranges as readonly KeyRange[]).entries()) checkRange(range, `ranges[${index}]`);
   checkTimestamps(kind, startTs, endTs);
-  if (cipher !== undefined) checkCipher(cipher);
+  checkFileSettings(options);
   checkFlag('resume', options.resume);
   checkSchemas(schemas);
   if (metaVersion !== 0 && metaVersion !== 1)

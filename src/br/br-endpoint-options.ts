@@ -70,7 +70,7 @@ export interface BrFileSettings {
   readonly storage?: BrStorageName | undefined;
   /** Column family of raw rows. Default `default`. */
   readonly cf?: string | undefined;
-  /** How raw rows are stored. Default `v1`: as they are. */
+  /** How raw rows are stored. Default `v1`: as they are. With `v2` the source yields keys and values as the cluster stores them, encoded, while ranges and regions are of user keys. */
   readonly apiVersion?: RawApiVersion | undefined;
 }
 
@@ -140,17 +140,40 @@ export function resolveBrEndpoint(options: BrEndpointOptions): ResolvedBrEndpoin
 
 /** Throws INVALID_OPTION with the option's name and value. */
 export function checkBrRequest(request: BrRangesRequest): void {
-  const { kind, container, ranges, startTs = 0n, endTs, cipher, concurrency, batchSize, sstMaxSize } = request;
+  const { kind, container, ranges, startTs = 0n, endTs, concurrency, batchSize, sstMaxSize } = request;
   if (kind !== 'txn' && kind !== 'raw')
     throw new BackupError('INVALID_OPTION', `kind must be txn or raw, got ${String(kind)}`);
   checkMethods('container', container, 'BackupContainer', ['writeFile', 'readFile', 'listFiles', 'deleteFile']);
   checkRanges(ranges);
   checkTimestamps(kind, startTs, endTs);
   checkRateLimit(request.rateLimit);
-  if (cipher !== undefined) checkCipher(cipher);
+  checkFileSettings(request);
   if (concurrency !== undefined) checkWholeNumber('concurrency', concurrency, 1, 1024);
   if (batchSize !== undefined) checkWholeNumber('batchSize', batchSize, 1, 65_536);
   if (sstMaxSize !== undefined) checkWholeNumber('sstMaxSize', sstMaxSize, 1);
+}
+
+const STORAGES: readonly BrStorageName[] = ['s3', 'local', 'noop', 'gcs', 'azure', 'hdfs'];
+const API_VERSIONS: readonly RawApiVersion[] = ['v1', 'v1ttl', 'v2'];
+
+/** Throws INVALID_OPTION with the option's name and value. Of the compression and its level `loadCodec` does. */
+export function checkFileSettings({
+  cipher,
+  storage = 'local',
+  cf = 'default',
+  apiVersion = 'v1',
+}: BrFileSettings): void {
+  if (cipher !== undefined) checkCipher(cipher);
+  if (!STORAGES.includes(storage))
+    throw new BackupError('INVALID_OPTION', `storage must be one of ${STORAGES.join(', ')}, got ${String(storage)}`);
+  if (!API_VERSIONS.includes(apiVersion))
+    throw new BackupError(
+      'INVALID_OPTION',
+      `apiVersion must be one of ${API_VERSIONS.join(', ')}, got ${String(apiVersion)}`,
+    );
+  // It is part of the names of files.
+  if (typeof cf !== 'string' || !/^[a-z]+$/.test(cf))
+    throw new BackupError('INVALID_OPTION', `cf must be lower-case letters, got ${JSON.stringify(cf)}`);
 }
 
 function checkRanges(ranges: readonly KeyRange[]): void {

@@ -10,6 +10,7 @@ import type { BrMessages } from '../format/br/message-codec.js';
 import type { BrFile } from '../format/br/messages.js';
 import { BACKUP_META_NAME } from '../format/br/meta-tree.js';
 import { loadBrMessages } from '../format/br/proto/load.js';
+import { loadCodec } from '../format/sst/codecs/load-codec.js';
 import { type Pending, askAgain, mostAttempts, rangeErrors } from '../snapshot/ask-again.js';
 import { backOff, isTransient, retrying } from '../snapshot/backoff.js';
 import { byKey, assertCovered, missingRanges } from '../snapshot/coverage.js';
@@ -57,6 +58,9 @@ export async function takeBrBackup(options: TakeBrBackupOptions): Promise<BrBack
   using scope = new AbortScope(options.signal);
   scope.signal.throwIfAborted();
   const messages = await loadBrMessages();
+  // A package that is missing is told before anything is written.
+  const { compression = 'zstd', compressionLevel: level } = options;
+  await loadCodec(compression, { level });
   return await new BrBackupRun(resolved, messages, scope.signal).run();
 }
 

@@ -7,6 +7,7 @@ import { describe, expect, it } from 'vitest';
 import { readBackupMeta } from '../../src/br/backup-meta.js';
 import { discardBrBackup } from '../../src/br/discard-br-backup.js';
 import { restoreBrBackup } from '../../src/br/restore-br.js';
+import type { TakeBrBackupOptions } from '../../src/br/br-backup-options.js';
 import { takeBrBackup } from '../../src/br/take-br-backup.js';
 import { BlockPool } from '../../src/br/threads/block-pool.js';
 import { MemoryContainer } from '../../src/container/memory-container.js';
@@ -16,6 +17,7 @@ import { NORMAL_KEYS } from '../../src/core/key-range.js';
 import type { BrFile } from '../../src/format/br/messages.js';
 import { tableRange, tableRowKey } from '../../src/format/br/table-key.js';
 import { seededRandom } from '../../src/testing/conformance.js';
+import type { TxnScanRequest } from '../../src/ports/txn-range-source.js';
 import { ManualClock } from '../../src/testing/manual-clock.js';
 import { MemoryRangeSource } from '../../src/testing/memory-range-source.js';
 import { MemoryRestoreTarget } from '../../src/testing/memory-restore-target.js';
@@ -230,6 +232,96 @@ describe('takeBrBackup', () => {
     expect(result.resumedFiles).toBeGreaterThan(0);
     expect(shown(await txnRowsOf(inner, cipher))).toEqual(shown(source.rowsAt(endTs)));
     expect((await fileNames(inner)).filter((name) => !/\.sst$|^backupmeta/.test(name))).toEqual([]);
+  });
+
+  it('does not go on with what a source has said that breaks its contract', async () => {
+    const source = database();
+    const container = new MemoryContainer();
+    let isBroken = true;
+    const odd = {
+      readVersion: source.readVersion.bind(source),
+      regions: source.regions.bind(source),
+      scan: async function* (request: TxnScanRequest) {
+        for await (const batch of source.scan(request))
+          yield isBroken && request.region.id === '3' ? { ...batch, keys: batch.keys.toReversed() } : batch;
+      },
+    };
+    const options = { kind: 'txn', source: odd, container, ranges: [], numThreads: 1 } as const;
+    await expect(takeBrBackup(options)).rejects.toMatchObject({
+      code: 'SNAPSHOT_INCOMPLETE',
+      retryable: false,
+      message: expect.stringContaining('nothing of it is used') as string,
+    });
+    expect(await fileNames(container, 'checkpoints/')).toEqual([]);
+    isBroken = false;
+    const result = await takeBrBackup({ ...options, resume: true });
+    expect(result.resumedFiles).toBe(0);
+    expect(shown(await txnRowsOf(container))).toEqual(shown(source.rowsAt(result.endTs)));
+  });
+
+  it('scans again what has gone of a backup that was cut off, and passes over entries that are damaged', async () => {
+    const source = database();
+    const inner = new MemoryContainer();
+    const container = new HookedContainer(inner, {
+      before: (call, name) => {
+        if (call === 'writeFile' && name.startsWith('backupmeta'))
+          throw new BackupError('CONTAINER_ACCESS_DENIED', 'no');
+      },
+    });
+    const options = { kind: 'txn', source, ranges: [], numThreads: 1, ioThreadSize: 1 } as const;
+    await expect(takeBrBackup({ ...options, container })).rejects.toMatchObject({ code: 'CONTAINER_ACCESS_DENIED' });
+    const files = (await fileNames(inner)).filter((name) => name.endsWith('.sst'));
+    await inner.deleteFile(files[0]!);
+    const [entry] = await fileNames(inner, 'checkpoints/');
+    const damaged = await inner.writeFile(entry!);
+    await damaged.append([utf8('\xff\xff\xff')]);
+    await damaged.finish();
+    const result = await takeBrBackup({ ...options, container: inner, resume: true });
+    expect(result.resumedFiles).toBeLessThan(files.length);
+    expect(shown(await txnRowsOf(inner))).toEqual(shown(source.rowsAt(result.endTs)));
+  });
+
+  it('does not touch a backup whose lock is not of this library', async () => {
+    const container = new MemoryContainer();
+    const lock = await container.writeFile('backup.lock');
+    await lock.append([utf8('DO NOT DELETE')]);
+    await lock.finish();
+    const options = { kind: 'txn', source: database(), container, ranges: [] } as const;
+    for (const resume of [false, true])
+      await expect(takeBrBackup({ ...options, resume })).rejects.toMatchObject({ code: 'CONTAINER_IN_USE' });
+    expect(await fileNames(container)).toEqual(['backup.lock']);
+  });
+
+  it('names the option that is wrong', async () => {
+    const container = new MemoryContainer();
+    const good = { kind: 'txn', source: database(), container, ranges: [] } as const;
+    const bad: [Partial<Record<keyof TakeBrBackupOptions, unknown>>, string][] = [
+      [{ kind: 'both' }, 'kind must be'],
+      [{ source: {} }, 'TxnRangeSource'],
+      [{ container: {} }, 'container must be'],
+      [{ ranges: [{ begin: key('b'), end: key('a') }] }, 'ranges[0]'],
+      [{ startTs: 5n, endTs: 5n }, 'endTs must be above startTs'],
+      [{ startTs: -1n }, 'startTs must be'],
+      [{ kind: 'raw', source: new MemoryRangeSource(), startTs: 1n }, 'startTs must be 0 for raw'],
+      [{ cipher: { method: 'aes128-ctr', key: new Uint8Array(3) } }, 'cipher.key'],
+      [{ metaVersion: 2 }, 'metaVersion must be'],
+      [{ schemas: [{ db: utf8('{') }] }, 'schemas[0]'],
+      [{ storeId: -1n }, 'storeId must be'],
+      [{ sstMaxSize: 0 }, 'sstMaxSize must be'],
+      [{ resume: 'false' }, 'resume must be'],
+      [{ compression: 'brotli' }, 'compression must be'],
+      [{ storage: 'tape' }, 'storage must be'],
+      [{ apiVersion: 'v9' }, 'apiVersion must be'],
+      [{ cf: 'a/b' }, 'cf must be'],
+    ];
+    for (const [wrong, message] of bad) {
+      const options = { ...good, ...wrong } as TakeBrBackupOptions;
+      await expect(takeBrBackup(options), message).rejects.toMatchObject({
+        code: 'INVALID_OPTION',
+        message: expect.stringContaining(message) as string,
+      });
+    }
+    expect(await fileNames(container)).toEqual([]);
   });
 
   it('refuses a container in which a backup is being taken, or that holds one', async () => {
