@@ -10,6 +10,7 @@ import { checkedTarget } from '../ports/checked-target.js';
 import type { CheckedTarget } from '../ports/checked-target.js';
 import type { RestoreCheckpoint } from '../ports/restore-target.js';
 import { clearRanges, rangesToClear } from '../restore/clear-target.js';
+import { intersectRangeSets } from '../restore/range-filter.js';
 import { ShardWriter } from '../restore/restore-shard.js';
 import { parseRowCursor } from '../restore/row-loader.js';
 import { TimeSlices } from '../restore/time-slices.js';
@@ -28,7 +29,7 @@ import type { BrPlan, PlannedFile } from './restore-plan.js';
 import { filesOf, liesBefore, planRestore, restoreIdOf } from './restore-plan.js';
 import { BrReads } from './restore-reads.js';
 import { restoreRows, wantedKeys } from './restore-rows.js';
-import { TableRewriter } from './restore-table-rewriter.js';
+import { TableRewriter, tableKeys } from './restore-table-rewriter.js';
 
 /**
  * An interrupted restore is continued by the same call; one that is done already returns at once, unless `clearTarget` asks for it again.
@@ -76,7 +77,8 @@ class BrRestore {
     const chain = resolveChain(await loadLinks(links, { clock: this.#clock, signal }), version);
     const all = filesOf(chain);
     const plan = planRestore(chain, all, this.#options, await this.#endOfKeys(chain, all));
-    this.#rewriter.check(plan.tables.flatMap(({ physicalIds }) => physicalIds));
+    const ids = plan.tables.flatMap(({ physicalIds }) => physicalIds);
+    this.#rewriter.check(ids.filter((id) => intersectRangeSets([tableKeys(id)], plan.ranges).length > 0));
     const target = this.#target;
     const restoreId = restoreIdOf(chain, plan, rewrite);
     const resumed = await this.#resume(restoreId);

@@ -204,12 +204,16 @@ export interface RowTotals {
   readonly crc64xor: bigint;
 }
 
-/** What of the meta data's totals the file's rows do not have; undefined: all is right. Backups that were taken without checksums have neither bytes nor crc64xor in their meta data. */
+/** Whether the meta data has a checksum of the file's rows. Old releases of TiKV made none for raw rows, and whoever took a backup could do without. */
+export function hasRowChecksum({ crc64xor, totalKvs }: BrFile): boolean {
+  return crc64xor !== 0n || totalKvs === 0n;
+}
+
+/** What of the meta data's totals the file's rows do not have; undefined: all is right. What was not recorded is 0. */
 export function totalsProblem(file: BrFile, { kvs, bytes, crc64xor }: RowTotals): string | undefined {
   if (kvs !== file.totalKvs) return `counts ${kvs} rows, and the backup's meta data says ${file.totalKvs}`;
-  if (file.crc64xor === 0n && file.totalBytes === 0n) return undefined;
-  if (bytes !== file.totalBytes)
+  if (file.totalBytes !== 0n && bytes !== file.totalBytes)
     return `has rows of ${bytes} bytes, and the backup's meta data says ${file.totalBytes}`;
-  if (crc64xor === file.crc64xor) return undefined;
-  return `has rows with another crc64xor than the backup's meta data says`;
+  if (!hasRowChecksum(file) || crc64xor === file.crc64xor) return undefined;
+  return "has rows with another crc64xor than the backup's meta data says";
 }

@@ -31,7 +31,7 @@ export interface BrPlan {
   readonly files: readonly PlannedFile[];
 }
 
-type Wanted = Pick<RestoreBrOptions, 'ranges' | 'tables'>;
+type Wanted = Pick<RestoreBrOptions, 'ranges' | 'tables' | 'rewrite'>;
 
 /** All files of the chain. CORRUPT_FILE for meta data that contradicts itself; UNSUPPORTED_FORMAT for a column family that is none. */
 export function filesOf(chain: BrChain): readonly PlannedFile[] {
@@ -42,9 +42,10 @@ export function filesOf(chain: BrChain): readonly PlannedFile[] {
 export function planRestore(
   chain: BrChain,
   all: readonly PlannedFile[],
-  { ranges, tables }: Wanted,
+  { ranges, tables, rewrite = [] }: Wanted,
   endOfKeys: Uint8Array,
 ): BrPlan {
+  if (tables !== undefined || rewrite.length > 0) checkNoKeyspace(chain, all);
   const chosen = choose(chain, tables);
   const dropped = chain.kind === 'raw' || tables !== undefined ? [] : droppedTables(chain);
   let wanted: readonly KeyRange[] = coveredByAll(chain, ranges, endOfKeys);
@@ -96,6 +97,19 @@ function checkVersions({ meta, container }: LoadedLink, { name, startVersion, en
     'CORRUPT_FILE',
     `${name} holds changes of (${startVersion}, ${endVersion}], and its backup says that it has those of (${meta.startVersion}, ${meta.endVersion}]`,
     { file: name, container: container.url },
+  );
+}
+
+/** In front of the keys of a keyspace, TiDB's tables in it too: looked for at the usual place, none of them would be found. */
+const KEYSPACE_PREFIX = 0x78; // x
+
+function checkNoKeyspace({ apiVersion }: BrChain, files: readonly PlannedFile[]): void {
+  const found = apiVersion === 'v2' ? files.find(({ file }) => file.startKey[0] === KEYSPACE_PREFIX) : undefined;
+  if (found === undefined) return;
+  throw new BackupError(
+    'UNSUPPORTED_FORMAT',
+    `${found.file.name} is of a keyspace of API v2; tables of keyspaces can be neither chosen nor rewritten, restore their keys by \`ranges\``,
+    { file: found.file.name, container: found.link.container.url },
   );
 }
 

@@ -15,6 +15,7 @@ import type { VerifyProblemKind } from '../restore/verify-report.js';
 import { ProblemCollector } from '../restore/verify-report.js';
 import type { BrChain, LoadedLink } from './restore-chain.js';
 import { resolveLink } from './restore-chain.js';
+import { hasRowChecksum } from './restore-cursor.js';
 import { FileOpener } from './restore-files.js';
 import { loadLink } from './restore-links.js';
 import type { PlannedFile } from './restore-plan.js';
@@ -87,9 +88,7 @@ class BrVerification {
     const sound = await this.#checkFiles(planned);
     const keys = await this.#checkRows(chain, planned, sound);
     for (const problem of tableProblems(link)) this.#problems.add(problem);
-    const unchecked = planned.filter(
-      ({ file }) => file.crc64xor === 0n && file.totalBytes === 0n && file.totalKvs > 0n,
-    );
+    const unchecked = planned.filter(({ file }) => !hasRowChecksum(file));
     return this.#report(
       unchecked.map(({ file }) => file.name),
       await this.#leftovers(link),

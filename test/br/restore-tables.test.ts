@@ -83,6 +83,21 @@ describe('a restore of some tables', () => {
     }
   });
 
+  it('is refused where tables are in a keyspace, whose keys have another form', async () => {
+    const key = Buffer.concat([Buffer.from('x\0\0\x01'), tableKey(10n, '_r1')]);
+    const rows = [{ key, value: bytes('1'), commitTs: 5n }];
+    const splits = [bytes('x')];
+    const container = await txnBackup({ endTs: 9n, rows, splits, schemas: SCHEMAS, meta: { apiVersion: 'v2' } });
+    for (const options of [{ tables: ['shop.orders'] }, { rewrite: [{ from: 10n, to: 11n }] }]) {
+      const target = new MemoryRestoreTarget();
+      const error = await errorOf(restoreBrBackup({ chain: [{ container }], target, ...options }));
+      expect(error).toMatchObject({ code: 'UNSUPPORTED_FORMAT' });
+    }
+    const target = new MemoryRestoreTarget();
+    await restoreBrBackup({ chain: [{ container }], target });
+    expect(target.size).toBe(1);
+  });
+
   it('leaves the rest of the target alone', async () => {
     const container = await txnBackup({ endTs: 100n, rows: rowsOfTables(IDS), schemas: SCHEMAS });
     const target = new MemoryRestoreTarget();
@@ -152,7 +167,9 @@ describe('tables that become others', () => {
     const later = await errorOf(restoreBrBackup({ chain: [{ container }], target, rewrite }));
     expect(later.message).toMatch(/another table becomes 30/);
     expect((await target.checkpoint())?.phase).not.toBe('done');
-    expect(held((await restored({ rewrite, tables: [10n] })).target)).toEqual(both([30n, 10n]));
+    const ranges = [{ begin: tableKey(10n, ''), end: tableKey(11n, '') }];
+    for (const options of [{ tables: [10n] }, { ranges }])
+      expect(held((await restored({ rewrite, ...options })).target)).toEqual(both([30n, 10n]));
   });
 
   it('make it another restore', async () => {
