@@ -86,6 +86,16 @@ export { inlinePress } from '../format/sst/inline-press.js';
 export type { BlockPress } from '../format/sst/block-press.js';
 export type { BlockCodec, SstCompression } from '../format/sst/codec.js';
 export type { SstFormatVersion } from '../format/sst/footer.js';
+export { SstReader, type SstScanOptions } from '../format/sst/sst-reader.js';
+export type { SstRange, SstReaderOptions } from '../format/sst/sst-table.js';
+export type { SstBatch, SstColumns } from '../format/sst/sst-batch.js';
+export type { SstEntryType } from '../format/sst/entry-types.js';
+export type { SstFile } from '../format/sst/sst-file.js';
+export type { SstChecksumType, SstFooter } from '../format/sst/read-footer.js';
+export type { SstCounters, SstProperties } from '../format/sst/sst-properties.js';
+export type { SstRangeDeletion } from '../format/sst/range-deletions.js';
+export type { VerifiedSst } from '../format/sst/verify-sst.js';
+export { loadCodec, type CodecOptions } from '../format/sst/codecs/load-codec.js';
 
 // Restore and verify.
 export { restoreBrBackup } from './restore-br.js';

@@ -84,19 +84,15 @@ export class SstReader {
     const { globalSeqno } = table.properties;
     const decoder = table.newDecoder();
     let before: SstBatch | undefined;
-    for await (const run of table.readDataBlocks({ from, to }, backward)) {
-      for (const block of run) {
-        signal?.throwIfAborted();
-        const { offset } = block.handle;
-        decoder.decode(table.openDataNow(block) ?? (await table.openData(block)), offset);
-        const batch = new SstBatch(decoder.columns(), decoder.isPlain, globalSeqno);
-        if (batch.count === 0) continue;
-        this.#checkNeighbours(backward ? batch : before, backward ? before : batch, offset);
-        before = batch;
-        const first = from === undefined ? 0 : batch.lowerBound(from);
-        const last = to === undefined ? batch.count : batch.lowerBound(to);
-        if (first < last) yield batch.slice(first, last);
-      }
+    for await (const { handle, raw } of table.readDataBlocks({ from, to }, backward, signal)) {
+      decoder.decode(raw, handle.offset);
+      const batch = new SstBatch(decoder.columns(), decoder.isPlain, globalSeqno);
+      if (batch.count === 0) continue;
+      this.#checkNeighbours(backward ? batch : before, backward ? before : batch, handle.offset);
+      before = batch;
+      const first = from === undefined ? 0 : batch.lowerBound(from);
+      const last = to === undefined ? batch.count : batch.lowerBound(to);
+      if (first < last) yield batch.slice(first, last);
     }
   }
 

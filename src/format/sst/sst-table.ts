@@ -1,10 +1,11 @@
 // An opened file: footer, names of its meta blocks, properties, index and range deletions in memory; blocks are read when they are wanted. What reader and verify have in common.
 
 import { checkWholeNumber } from '../../core/check-option.js';
+import { type Clock, systemClock } from '../../core/clock.js';
 import { BackupError } from '../../core/errors.js';
 import { loadBlockChecksum } from './block-checksum.js';
 import { BlockOpener, checkBlockBytes } from './block-opener.js';
-import { type PlacedHandle, readBlocks, type StoredBlock } from './block-runs.js';
+import { type PlacedHandle, readBlocks } from './block-runs.js';
 import type { BlockCodec, SstCompression } from './codec.js';
 import { loadCodec } from './codecs/load-codec.js';
 import { DataBlockDecoder } from './data-block.js';
@@ -25,6 +26,8 @@ export interface SstReaderOptions extends SstFile {
   readonly maxBlockBytes?: number | undefined;
   /** Scans read so many bytes at once, and as many ahead. Default 1 MiB. */
   readonly readAheadBytes?: number | undefined;
+  /** Scans let others run now and then. Default: the system's. */
+  readonly clock?: Pick<Clock, 'yieldToHost'> | undefined;
 }
 
 /** Where a data block stands in the index. */
@@ -33,6 +36,13 @@ export interface IndexPlace {
   readonly at: number;
   /** Where `index` stands in the upper level of a partitioned index. */
   readonly partition: number | undefined;
+}
+
+export interface DataBlock {
+  readonly handle: BlockHandle;
+  readonly place: IndexPlace;
+  /** Its checksum was right. */
+  readonly raw: Uint8Array;
 }
 
 /** User keys: `from` inclusive, `to` exclusive. */
@@ -47,6 +57,8 @@ const DICTIONARY = 'rocksdb.compression_dict';
 
 const DEFAULT_MAX_BLOCK_BYTES = 256 << 20;
 const DEFAULT_READ_AHEAD_BYTES = 1 << 20;
+/** Raw bytes of blocks between two turns of the event loop. */
+const BYTES_PER_TURN = 4 << 20;
 
 export class SstTable {
   readonly file: SstFile;
@@ -55,6 +67,7 @@ export class SstTable {
   readonly #opener: BlockOpener;
   #dataOpener: BlockOpener;
   readonly #readAheadBytes: number;
+  readonly #clock: Pick<Clock, 'yieldToHost'>;
   #metaBlocks: ReadonlyMap<string, BlockHandle> = new Map();
   #properties: SstProperties | undefined;
   #index: IndexBlock | undefined;
@@ -66,6 +79,7 @@ export class SstTable {
     this.maxBlockBytes = maxBlockBytes;
     this.#opener = opener;
     this.#dataOpener = opener;
+    this.#clock = options.clock ?? systemClock;
     this.#readAheadBytes = checkWholeNumber(
       'readAheadBytes',
       options.readAheadBytes ?? DEFAULT_READ_AHEAD_BYTES,
@@ -147,24 +161,27 @@ export class SstTable {
     return readIndexBlock({ file, form, end: footer.offset, maxBlockBytes }, offset, raw);
   }
 
-  /** Data blocks that may hold keys of the range, in the order of keys or backward. */
-  readDataBlocks(
+  /** Data blocks that may hold keys of the range, raw, in the order of keys or backward. */
+  async *readDataBlocks(
     range: SstRange,
     backward: boolean,
-  ): AsyncGenerator<readonly StoredBlock<IndexPlace>[], void, undefined> {
-    return readBlocks(this.file, this.#handles(range, backward), this.#readAheadBytes);
-  }
-
-  /** The raw block, its checksum checked. */
-  async openData(block: StoredBlock<IndexPlace>): Promise<Uint8Array> {
-    await this.#dataOpener.prepare(block.bytes, block.handle.offset);
-    return this.#dataOpener.open(block.bytes, block.handle.offset);
-  }
-
-  /** undefined: the codec has to be loaded first, which `openData` does. */
-  openDataNow(block: StoredBlock<IndexPlace>): Uint8Array | undefined {
-    if (!this.#dataOpener.isReady(block.bytes)) return undefined;
-    return this.#dataOpener.open(block.bytes, block.handle.offset);
+    signal: AbortSignal | undefined,
+  ): AsyncGenerator<DataBlock, void, undefined> {
+    const handles = this.#handles(range, backward);
+    let sinceTurn = 0;
+    for await (const run of readBlocks(this.file, handles, this.#readAheadBytes)) {
+      for (const { bytes, handle, place } of run) {
+        signal?.throwIfAborted();
+        if (!this.#dataOpener.isReady(bytes)) await this.#dataOpener.prepare(bytes, handle.offset);
+        const raw = this.#dataOpener.open(bytes, handle.offset);
+        yield { handle, place, raw };
+        // What native codecs give is freed in a turn of the event loop only; and others want to run, too.
+        sinceTurn += raw.length;
+        if (sinceTurn < BYTES_PER_TURN) continue;
+        sinceTurn = 0;
+        await this.#clock.yieldToHost();
+      }
+    }
   }
 
   async *#handles(range: SstRange, backward: boolean): AsyncGenerator<PlacedHandle<IndexPlace>, void, undefined> {

@@ -1,7 +1,6 @@
 // Reads a whole file and checks all that can be checked: what a backup says of itself is believed only after this.
 
 import { compareBytes, printableBytes } from '../../core/bytes.js';
-import type { StoredBlock } from './block-runs.js';
 import type { DataBlockDecoder } from './data-block.js';
 import { INTERNAL_BYTES } from './entry-types.js';
 import type { BlockHandle } from './footer.js';
@@ -9,7 +8,7 @@ import { compareInternalKeys, userKeyOf } from './internal-key.js';
 import { describeHandle, TRAILER_BYTES } from './read-footer.js';
 import { readExactly, refuseSst } from './sst-file.js';
 import type { SstCounters } from './sst-properties.js';
-import { type IndexPlace, PROPERTIES, RANGE_DELETIONS, type SstTable } from './sst-table.js';
+import { type DataBlock, type IndexPlace, PROPERTIES, RANGE_DELETIONS, type SstTable } from './sst-table.js';
 
 /** What was counted. */
 export interface VerifiedSst extends SstCounters {
@@ -27,12 +26,7 @@ const MAX_GAP_READ_BYTES = 1 << 20;
  */
 export async function verifySst(table: SstTable, signal?: AbortSignal): Promise<VerifiedSst> {
   const data = new DataCheck(table);
-  for await (const run of table.readDataBlocks({}, false)) {
-    for (const block of run) {
-      signal?.throwIfAborted();
-      data.check(block, table.openDataNow(block) ?? (await table.openData(block)));
-    }
-  }
+  for await (const block of table.readDataBlocks({}, false, signal)) data.check(block);
   const others = await readOtherBlocks(table, signal);
   await checkGaps(table, [...data.handles, ...others], signal);
   const counted = data.counted(endOfData(table, others));
@@ -61,8 +55,7 @@ class DataCheck {
     this.#decoder = table.newDecoder();
   }
 
-  check(block: StoredBlock<IndexPlace>, raw: Uint8Array): void {
-    const { handle, place } = block;
+  check({ handle, place, raw }: DataBlock): void {
     const decoder = this.#decoder;
     this.handles.push(handle);
     decoder.decode(raw, handle.offset, true);
