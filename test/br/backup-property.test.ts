@@ -11,11 +11,12 @@ import type { KeyRange } from '../../src/core/key-range.js';
 import { NORMAL_KEYS, coalesceRanges } from '../../src/core/key-range.js';
 import type { TxnRangeSource } from '../../src/ports/txn-range-source.js';
 import { seededRandom } from '../../src/testing/conformance.js';
+import { MemoryRangeSource } from '../../src/testing/memory-range-source.js';
 import { MemoryTxnSource } from '../../src/testing/memory-txn-source.js';
 import { Crash, HastyClock, MortalProcess } from '../snapshot/faulty.js';
-import { fileNames } from '../snapshot/world.js';
+import { fileNames, hexRows, manyRows } from '../snapshot/world.js';
 import { shown } from './backup-world.js';
-import { txnRowsOf } from './read-br-backup.js';
+import { rawRowsOf, txnRowsOf } from './read-br-backup.js';
 
 interface Plan {
   readonly seed: number;
@@ -242,4 +243,34 @@ describe('a BR backup', () => {
     expect(lives).toBeGreaterThan(180);
     expect(resumed).toBeGreaterThan(10);
   }, 120_000);
+
+  it('of raw rows is exact wherever its process ends, and whatever its region becomes', async () => {
+    for (let dieAt = 1; dieAt < 70; dieAt++) {
+      const source: MemoryRangeSource = new MemoryRangeSource({
+        batchRows: 10,
+        beforeBatch: (_, index) => {
+          if (index === 2) source.split(utf8('k000025'));
+        },
+      });
+      const version = source.commit(manyRows(60, 30));
+      const container = new MemoryContainer();
+      const clock = new HastyClock();
+      for (let life = 0; ; life++) {
+        const ends = life === 0 ? dieAt : Infinity;
+        const process = new MortalProcess({ random: seededRandom(dieAt), faultRate: 0.02, dieAt: ends });
+        try {
+          await takeBrBackup({
+            ...{ kind: 'raw', source: process.source(source), container: process.container(container), clock },
+            ...{ ranges: [], endTs: version, compression: 'none', sstMaxSize: 700, resume: true, maxAttempts: 30 },
+            signal: process.signal,
+          });
+          break;
+        } catch (error) {
+          if (BackupError.is(error, 'FILE_EXISTS') && life > 0) break;
+          if (!(error instanceof Crash)) throw error;
+        }
+      }
+      expect(hexRows(await rawRowsOf(container))).toEqual(hexRows(source.rowsAt(version)));
+    }
+  });
 });

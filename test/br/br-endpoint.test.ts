@@ -141,6 +141,43 @@ describe('a BR endpoint', () => {
     expect(await fileNames(inner)).toEqual(names);
   });
 
+  it('leaves nothing behind when the answers are not taken any more, or the signal aborts', async () => {
+    const source = new MemoryTxnSource({ borders: [key('k0050'), key('k0100')], batchRows: 10 });
+    source.commit(txnRows(200));
+    const container = new HookedContainer(new MemoryContainer());
+    const endpoint = new BrEndpoint({ txn: source, sstMaxSize: 1_000, batchSize: 1 });
+    let answers = 0;
+    for await (const { files } of endpoint.request({ ...full, container })) {
+      expect(files).toBeDefined();
+      if (++answers === 2) break;
+    }
+    expect(container.open.size).toBe(0);
+    expect(source.heldVersions).toEqual([]);
+    const stop = new AbortController();
+    const taking = (async () => {
+      for await (const _ of endpoint.request({ ...full, container, signal: stop.signal }))
+        stop.abort(new Error('enough'));
+    })();
+    await expect(taking).rejects.toThrow('enough');
+    expect(container.open.size).toBe(0);
+    expect(source.heldVersions).toEqual([]);
+  });
+
+  it('serves requests of both kinds at once, one region at a time where it is asked to', async () => {
+    const txn = new MemoryTxnSource({ borders: [key('k0100')], batchRows: 10 });
+    txn.commit(txnRows(200));
+    const raw = new MemoryRangeSource();
+    raw.commit([set('a', '1')]);
+    const endpoint = new BrEndpoint({ txn, raw, storeId: 7n });
+    const containers = [new MemoryContainer(), new MemoryContainer()] as const;
+    const [rows, plain] = await Promise.all([
+      collect(endpoint.request({ ...full, container: containers[0], concurrency: 1, rateLimit: 1e9 })),
+      collect(endpoint.request({ ...full, container: containers[1], kind: 'raw', cf: 'lock', storage: 's3' })),
+    ]);
+    await checkAnswers(containers[0], stored(rows), rowsOf(txn, txn.committed));
+    expect(stored(plain).flatMap(({ files }) => files)).toMatchObject([{ cf: 'lock', name: '7/1_1_lock.sst' }]);
+  });
+
   it('refuses what it has no source of, and ranges out of order', () => {
     const endpoint = new BrEndpoint({ txn: new MemoryTxnSource() });
     const container = new MemoryContainer();
