@@ -56,7 +56,7 @@ async function takeRows(options: RestoreRowsOptions, slab: ByteSlab, last: LastR
     if (found === undefined) continue;
     const key = slab.copy(merge.key);
     const value = slab.copy(found);
-    const pending = writer.set(rewriter.key(key), value, key.length + value.length);
+    const pending = writer.set(rewriter.changes ? rewriter.key(key) : key, value, key.length + value.length);
     if (writer.isOver && last.key !== undefined) await writer.flushOver(placeAfter(last.key));
     last.key = key;
     if (pending >= applyBytes) await writer.flush(placeAfter(key));
