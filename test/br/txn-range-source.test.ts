@@ -108,9 +108,7 @@ describe('a checked TxnRangeSource', () => {
     const source = checkedTxnRangeSource(new MemoryTxnSource());
     expect(checkedTxnRangeSource(source)).toBe(source);
     expect(() => checkedTxnRangeSource({} as never)).toThrow('readVersion');
-    const odd = checkedTxnRangeSource(
-      Object.assign(new MemoryTxnSource(), { readVersion: () => Promise.resolve(1) }),
-    );
+    const odd = checkedTxnRangeSource(Object.assign(new MemoryTxnSource(), { readVersion: () => Promise.resolve(1) }));
     await expect(odd.readVersion({ atLeast: 0n, signal: request.signal })).rejects.toMatchObject({
       code: 'ADAPTER_CONTRACT',
     });
