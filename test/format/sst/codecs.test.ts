@@ -62,6 +62,15 @@ describe('the codecs of SST blocks', () => {
     }
   });
 
+  it.each(COMPRESSIONS)('%s gives back what is larger than the largest window of zstd', async (compression) => {
+    const codec = await loadCodec(compression);
+    const raw = new Uint8Array((128 << 20) + 1000);
+    raw.set(text(70_000), 1 << 20);
+    raw.set(text(70_000), raw.length - 70_000);
+    const found = codec.decompress(codec.compress(raw), raw.length);
+    expect(Buffer.compare(found, raw)).toBe(0);
+  });
+
   it.each(COMPRESSIONS)(
     '%s refuses another length than the stated one, cuts and damage, and nothing else is thrown',
     async (compression) => {

@@ -8,6 +8,8 @@ const MAGIC = 0xfd2fb528;
 const BLOCK_HEADER_BYTES = 3;
 const MAX_BLOCK_BYTES = 128 * 1024;
 const CHECKSUM_BYTES = 4;
+/** Decoders take no larger window unless they are told to (ZSTD_WINDOWLOG_LIMIT_DEFAULT). */
+const MAX_WINDOW_LOG = 27;
 /** How much more than the stated length may come out of one run of the decoder. */
 const SLACK_BYTES = 8 * MAX_BLOCK_BYTES;
 /** A writer splits 128 KiB into 196 blocks at most; more of them per byte is somebody who wants to cost us time. */
@@ -137,20 +139,24 @@ function firstBlocks(frame: Frame, last: Block): Uint8Array {
   return part;
 }
 
-/** The window that holds `bytes`: all that this frame may look back to. */
+/** The window that holds `bytes`: all that this frame may look back to, up to what decoders allow. */
 function windowDescriptor(bytes: number): number {
   const log = Math.max(10, Math.ceil(Math.log2(Math.max(bytes, 1))));
-  return (log - 10) << 3;
+  return (Math.min(log, MAX_WINDOW_LOG) - 10) << 3;
 }
 
 /** The same frame, with its content size: a decoder then takes no more memory than that for its window, and checks the length. */
 function withContentSize(frame: Frame): Uint8Array {
-  const header = new Uint8Array(13);
+  const { stored, rawLength, blocksAt, hasChecksum } = frame;
+  // Without a window of its own the content is the window, which may then be too large for a decoder.
+  const single = rawLength <= 2 ** MAX_WINDOW_LOG;
+  const header = new Uint8Array(single ? 13 : 14);
   const view = new DataView(header.buffer);
   view.setUint32(0, MAGIC, true);
-  view.setUint8(4, 0xc0 | SINGLE_SEGMENT | (frame.hasChecksum ? HAS_CHECKSUM : 0));
-  view.setUint32(5, frame.rawLength, true);
-  return joined(header, frame.stored.subarray(frame.blocksAt));
+  view.setUint8(4, 0xc0 | (single ? SINGLE_SEGMENT : 0) | (hasChecksum ? HAS_CHECKSUM : 0));
+  if (!single) view.setUint8(5, windowDescriptor(rawLength));
+  view.setUint32(header.length - 8, rawLength, true);
+  return joined(header, stored.subarray(blocksAt));
 }
 
 function joined(header: Uint8Array, body: Uint8Array): Uint8Array {
