@@ -1,10 +1,11 @@
 // What a BR backup is asked for with; checked at the door.
 
+import { compareBytes } from '../core/bytes.js';
 import { checkFlag, checkMethods } from '../core/check-option.js';
 import type { Clock, Random } from '../core/clock.js';
 import { BackupError } from '../core/errors.js';
 import type { KeyRange } from '../core/key-range.js';
-import { NORMAL_KEYS, checkRange, coalesceRanges } from '../core/key-range.js';
+import { NORMAL_KEYS, checkRange } from '../core/key-range.js';
 import type { Version } from '../core/version.js';
 import { parseTidbDatabase, parseTidbTable } from '../format/br/tidb-schema.js';
 import type { BackupContainer } from '../ports/backup-container.js';
@@ -51,7 +52,7 @@ export type TakeBrBackupOptions = BrBackupSource &
   BrFileSettings & {
     /** A container for this backup alone. */
     readonly container: BackupContainer;
-    /** User keys. [] means the normal keys, ["", 0xFF). */
+    /** User keys. [] means the normal keys, ["", 0xFF). Files end where a range does, also where two of them touch: BR restores no file that holds keys of several tables. */
     readonly ranges: readonly KeyRange[];
     /** Inclusive: the one timestamp that all rows are of. It must be readable until the backup is done, and is the caller's to keep so. Default: the source's latest, held and released here. */
     readonly endTs?: Version | undefined;
@@ -88,7 +89,7 @@ export type TakeBrBackupOptions = BrBackupSource &
 export interface ResolvedBrBackup extends ResolvedBrEndpoint {
   readonly asked: TakeBrBackupOptions;
   readonly container: BackupContainer;
-  /** Coalesced, at least one. */
+  /** Sorted and disjoint, at least one; they may touch. */
   readonly ranges: readonly KeyRange[];
   readonly startTs: Version;
   readonly schemas: readonly BrBackupSchema[];
@@ -117,11 +118,22 @@ export function resolveBrBackup(options: TakeBrBackupOptions): ResolvedBrBackup 
     ...endpoint,
     asked: options,
     container: checkedContainer(options.container, endpoint.clock),
-    ranges: coalesceRanges(ranges.length === 0 ? [NORMAL_KEYS] : ranges),
+    ranges: disjointRanges(ranges.length === 0 ? [NORMAL_KEYS] : ranges),
     startTs,
     schemas,
     metaVersion,
   };
+}
+
+/** In key order. Those that touch stay apart, as TiKV keeps sub-ranges apart; of those that overlap the later one begins where the earlier one ends. */
+function disjointRanges(ranges: readonly KeyRange[]): KeyRange[] {
+  const result: KeyRange[] = [];
+  for (const { begin, end } of [...ranges].sort((a, b) => compareBytes(a.begin, b.begin))) {
+    const at = result.at(-1)?.end ?? begin;
+    const from = compareBytes(begin, at) < 0 ? at : begin;
+    if (compareBytes(from, end) < 0) result.push({ begin: from, end });
+  }
+  return result;
 }
 
 /** At the door, and not after hours. */

@@ -16,7 +16,7 @@ import { backOff, isTransient, retrying } from '../snapshot/backoff.js';
 import { byKey, assertCovered, missingRanges } from '../snapshot/coverage.js';
 import { EntryLog } from '../snapshot/entry-log.js';
 import { findGone } from '../snapshot/half-snapshot.js';
-import { type Access, deleteAll, writeNew } from '../snapshot/small-files.js';
+import { type Access, deleteAll, listAll, writeNew } from '../snapshot/small-files.js';
 import { SnapshotVersions } from '../snapshot/versions.js';
 import { checkpointName, encodeCheckpoint, readCheckpoints } from './backup-checkpoint.js';
 import { type BackupLock, checkLock, planText, readLock, removeLock, takeLock, takeLockOver } from './backup-lock.js';
@@ -125,12 +125,28 @@ class BrBackupRun {
       );
     const lock = { ...before, run: random.uid() };
     await takeLockOver(container, lock, this.#access);
+    await this.#dropMetaNodes();
     const { cipher } = asked;
     const of = { backupId: lock.id, ranges, cipher };
     const { answers, entries } = await readCheckpoints(container, this.#messages, of, this.#access);
     for (const answer of answers) this.#count(answer);
     this.#resumedFiles = this.#totals.files;
     return this.#complete(lock, entries);
+  }
+
+  /**
+   * Of the run that was cut off: beside a `backupmeta` that names no nodes of their kind they would make it look cut. Only once the lock is ours, and there is no `backupmeta` still: whoever writes one from now on finds
+   * that the lock is not theirs.
+   */
+  async #dropMetaNodes(): Promise<void> {
+    const { container } = this.#options;
+    await this.#calling(() => checkNoBackup(container));
+    const nodes = await listAll(container, `${BACKUP_META_NAME}.`, this.#access);
+    await deleteAll(
+      container,
+      nodes.map(({ name }) => name),
+      this.#access,
+    );
   }
 
   async #complete(lock: BackupLock, entries: readonly string[]): Promise<BrBackupResult> {
