@@ -80,7 +80,7 @@ export class BlockPool implements AsyncDisposable {
 
   /**
    * A press for one writer, or for all writers of a backup. PACKAGE_MISSING and INVALID_OPTION for the codec come here, not with the first block; STOPPED once the pool is closed. Blocks that are not to be
-   * compressed stay on this thread: their checksum takes less time than it takes to hand them over.
+   * compressed stay on this thread: their checksum takes about as long as it takes to hand them over.
    */
   async press(options: BlockPressOptions): Promise<BlockPress> {
     const { compression, level, taskId, signal } = options;
