@@ -1,4 +1,4 @@
-// The regions of a MemoryRangeSource: the whole key space, cut at the keys that a test chooses.
+// The regions of a MemoryDatabase: the whole key space, cut at the keys that a test chooses.
 
 import { compareBytes, equalBytes, printableBytes } from '../core/bytes.js';
 import { BackupError } from '../core/errors.js';
