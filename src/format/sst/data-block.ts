@@ -125,7 +125,11 @@ export class DataBlockDecoder {
       if (at > end || at > nextRestart || shared > lastLength || keyLength < INTERNAL_BYTES) {
         this.#refuse(`the entry at ${entryAt} of the block cannot be: ${shared}, ${unshared} and ${valueLength} bytes`);
       }
-      if (count === this.keyEnds.length) this.#grow();
+      if (count === this.keyEnds.length) {
+        // Many short entries share long keys: before there is room for more of them.
+        checkBlockBytes(this.#options.file, this.#offset, keyTotal, this.#options.maxBlockBytes);
+        this.#grow();
+      }
       this.#shared[count] = shared;
       this.valueStarts[count] = valueAt;
       this.valueEnds[count] = at;

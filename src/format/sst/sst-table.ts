@@ -114,13 +114,16 @@ export class SstTable {
     this.#properties = await this.#readProperties();
     this.#index = this.readIndex(footer.index.offset, await this.readMetaBlock(footer.index));
     const rangeDeletions = this.#metaBlocks.get(RANGE_DELETIONS);
-    if (rangeDeletions !== undefined) this.#rangeDeletions = await this.#readRangeDeletions(rangeDeletions);
-    // Without them rows would come back that were deleted.
+    if (rangeDeletions === undefined) this.#checkRangeDeletions(0);
+    else this.#rangeDeletions = await this.#readRangeDeletions(rangeDeletions);
+  }
+
+  /** Without them rows would come back that were deleted. */
+  #checkRangeDeletions(found: number): void {
     const stated = this.properties.counters.rangeDeletions ?? 0;
-    const found = this.#rangeDeletions.all.length;
-    if (stated !== found) {
-      refuseSst(this.file, footer.metaindex.offset, `the file has ${found} range deletions and states ${stated}`);
-    }
+    if (stated === found) return;
+    const { offset } = this.footer.metaindex;
+    refuseSst(this.file, offset, `the file has ${found} range deletions and states ${stated}`);
   }
 
   get properties(): SstProperties {
@@ -269,8 +272,14 @@ export class SstTable {
   }
 
   async #readRangeDeletions(handle: BlockHandle): Promise<RangeDeletions> {
+    const bytes = await this.#readStored(handle);
+    // All are kept as objects: so many of them must be in the file that it is worth the memory.
+    if (bytes[handle.size] !== 0 && this.#opener.checksumIsRight(bytes)) {
+      refuseSst(this.file, handle.offset, 'the range deletions are compressed, which RocksDB never does');
+    }
     const decoder = this.newDecoder(true);
-    decoder.decode(await this.#readBlock(this.#opener, handle), handle.offset);
+    decoder.decode(this.#opener.open(bytes, handle.offset), handle.offset);
+    this.#checkRangeDeletions(decoder.count);
     const batch = new SstBatch(decoder.columns(), false, this.properties.globalSeqno);
     return new RangeDeletions(
       Array.from({ length: batch.count }, (_, i) => ({
