@@ -38,36 +38,77 @@ function throwProblem(problem: BackupError): never {
   throw problem;
 }
 
-/** Transactional rows: write records of all links, and the long values. All write records of a key come before its values. */
-export class TxnKeyState implements KeyState {
+/** What both kinds of rows have in common: which keys are wanted, and which row of a key is the newest. */
+abstract class NewestRowState implements KeyState {
   deletes = 0;
   superseded = 0;
-  readonly expiring = 0;
+  abstract readonly expiring: number;
+  protected readonly onProblem: OnProblem;
+  /** The key whose rows are being added. */
+  protected key: Uint8Array = new Uint8Array(0);
   readonly #wanted: WantedKeys;
-  readonly #onProblem: OnProblem;
   #phase: 'none' | 'wanted' | 'unwanted' = 'none';
-  #key: Uint8Array = new Uint8Array(0);
-  #versions = 0;
-  // The newest put or delete:
+  // The newest row:
+  #stored: Uint8Array | undefined;
   #tsHigh = 0;
   #tsLow = 0;
-  #record: Uint8Array | undefined;
+
+  constructor(wanted: WantedKeys, onProblem: OnProblem = throwProblem) {
+    this.#wanted = wanted;
+    this.onProblem = onProblem;
+  }
+
+  abstract finish(): Uint8Array | undefined;
+
+  /** A row of a key that is wanted. */
+  protected abstract addRow(cursor: BrCursor): void;
+
+  /** What it is that two rows of one key and one time are not the same. */
+  protected abstract contradiction(cursor: BrCursor): BackupError;
+
+  add(cursor: BrCursor): void {
+    if (this.#phase === 'none') {
+      this.#phase = this.#wanted(cursor.userKey) ? 'wanted' : 'unwanted';
+      this.key = cursor.userKey;
+    }
+    if (this.#phase === 'wanted') this.addRow(cursor);
+  }
+
+  /** Whether no row of the key before this one is as new. Asked once per row that competes. */
+  protected isNewest(cursor: BrCursor): boolean {
+    const { value, tsHigh, tsLow } = cursor;
+    if (this.#stored !== undefined) {
+      this.superseded++;
+      const order = compareTs(tsHigh, tsLow, this.#tsHigh, this.#tsLow);
+      if (order === 0 && !equalBytes(value, this.#stored)) this.onProblem(this.contradiction(cursor));
+      if (order <= 0) return false;
+    }
+    this.#stored = value;
+    this.#tsHigh = tsHigh;
+    this.#tsLow = tsLow;
+    return true;
+  }
+
+  /** The next row begins a new key. Says whether this one was wanted. */
+  protected endKey(): boolean {
+    const wasWanted = this.#phase === 'wanted';
+    this.#phase = 'none';
+    this.#stored = undefined;
+    return wasWanted;
+  }
+}
+
+/** Transactional rows: write records of all links, and the long values. All write records of a key come before its values. */
+export class TxnKeyState extends NewestRowState {
+  override readonly expiring = 0;
+  #versions = 0;
+  // Of the newest put or delete:
   #isDelete = false;
   #value: Uint8Array | undefined;
   #long: LongPut | undefined;
   readonly #longPuts: LongPut[] = [];
 
-  constructor(wanted: WantedKeys, onProblem: OnProblem = throwProblem) {
-    this.#wanted = wanted;
-    this.#onProblem = onProblem;
-  }
-
-  add(cursor: BrCursor): void {
-    if (this.#phase === 'none') {
-      this.#phase = this.#wanted(cursor.userKey) ? 'wanted' : 'unwanted';
-      this.#key = cursor.userKey;
-    }
-    if (this.#phase === 'unwanted') return;
+  protected override addRow(cursor: BrCursor): void {
     if (cursor.rank === 1) this.#addValue(cursor);
     else if (cursor.record.type === 'put' || cursor.record.type === 'delete') this.#addWrite(cursor);
   }
@@ -78,14 +119,7 @@ export class TxnKeyState implements KeyState {
     const isShort = record.type === 'delete' || record.hasShortValue;
     const long = isShort ? undefined : longPutOf(cursor);
     if (long !== undefined) this.#longPuts.push(long);
-    if (this.#record !== undefined) {
-      const order = compareTs(cursor.tsHigh, cursor.tsLow, this.#tsHigh, this.#tsLow);
-      if (order === 0 && !equalBytes(cursor.value, this.#record)) this.#onProblem(this.#contradiction(cursor));
-      if (order <= 0) return;
-    }
-    this.#record = cursor.value;
-    this.#tsHigh = cursor.tsHigh;
-    this.#tsLow = cursor.tsLow;
+    if (!this.isNewest(cursor)) return;
     this.#isDelete = record.type === 'delete' || isFencedOff(cursor);
     this.#value = record.shortValue;
     this.#long = long;
@@ -98,21 +132,16 @@ export class TxnKeyState implements KeyState {
       put.isFound = isNeeded = true;
       if (put === this.#long) this.#value = cursor.value;
     }
-    if (!isNeeded) this.#onProblem(this.#withoutRecord(cursor));
+    if (!isNeeded) this.onProblem(this.#withoutRecord(cursor));
   }
 
-  finish(): Uint8Array | undefined {
-    const phase = this.#phase;
-    this.#phase = 'none';
-    if (phase !== 'wanted') return undefined;
-    for (const put of this.#longPuts) if (!put.isFound) this.#onProblem(this.#withoutValue(put));
+  override finish(): Uint8Array | undefined {
+    if (!this.endKey()) return undefined;
+    for (const put of this.#longPuts) if (!put.isFound) this.onProblem(this.#withoutValue(put));
     const value = this.#isDelete ? undefined : this.#value;
-    if (this.#record !== undefined) {
-      if (this.#isDelete) this.deletes++;
-      this.superseded += this.#versions - 1;
-    }
+    if (this.#isDelete) this.deletes++;
     this.#versions = 0;
-    this.#record = this.#value = this.#long = undefined;
+    this.#value = this.#long = undefined;
     this.#isDelete = false;
     this.#longPuts.length = 0;
     return value;
@@ -121,7 +150,7 @@ export class TxnKeyState implements KeyState {
   #withoutValue({ file, link, startHigh, startLow }: LongPut): BackupError {
     return new BackupError(
       'CORRUPT_FILE',
-      `${file} has a write record of "${printableBytes(this.#key)}" whose value, begun at ${joinTs(startHigh, startLow)}, is in no default file of chain[${link}]`,
+      `${file} has a write record of "${printableBytes(this.key)}" whose value, begun at ${joinTs(startHigh, startLow)}, is in no default file of chain[${link}]`,
       { file },
     );
   }
@@ -130,16 +159,16 @@ export class TxnKeyState implements KeyState {
     const { name } = planned.file;
     return new BackupError(
       'CORRUPT_FILE',
-      `${name} has a value of "${printableBytes(this.#key)}", begun at ${joinTs(tsHigh, tsLow)}, whose write record is in no file of chain[${link}]`,
+      `${name} has a value of "${printableBytes(this.key)}", begun at ${joinTs(tsHigh, tsLow)}, whose write record is in no file of chain[${link}]`,
       { file: name },
     );
   }
 
-  #contradiction({ planned, tsHigh, tsLow }: BrCursor): BackupError {
+  protected override contradiction({ planned, tsHigh, tsLow }: BrCursor): BackupError {
     const { name } = planned.file;
     return new BackupError(
       'CORRUPT_FILE',
-      `${name} and another file have different records of "${printableBytes(this.#key)}" committed at ${joinTs(tsHigh, tsLow)}`,
+      `${name} and another file have different records of "${printableBytes(this.key)}" committed at ${joinTs(tsHigh, tsLow)}`,
       { file: name },
     );
   }
@@ -148,7 +177,7 @@ export class TxnKeyState implements KeyState {
     const { name } = planned.file;
     return new BackupError(
       'UNSUPPORTED_FORMAT',
-      `"${printableBytes(this.#key)}" has more than ${MOST_VERSIONS} versions: this is no backup of BR`,
+      `"${printableBytes(this.key)}" has more than ${MOST_VERSIONS} versions: this is no backup of BR`,
       { file: name },
     );
   }
@@ -167,57 +196,29 @@ function isFencedOff({ record, planned }: BrCursor): boolean {
 }
 
 /** Raw rows: one state per key, or, of API v2, states with timestamps. */
-export class RawKeyState implements KeyState {
-  deletes = 0;
-  superseded = 0;
-  expiring = 0;
-  readonly #wanted: WantedKeys;
-  readonly #onProblem: OnProblem;
-  #phase: 'none' | 'wanted' | 'unwanted' = 'none';
-  // The newest row:
-  #stored: Uint8Array | undefined;
+export class RawKeyState extends NewestRowState {
+  override expiring = 0;
+  /** The newest one. */
   #row: RawRow | undefined;
-  #key: Uint8Array = new Uint8Array(0);
-  #tsHigh = 0;
-  #tsLow = 0;
 
-  constructor(wanted: WantedKeys, onProblem: OnProblem = throwProblem) {
-    this.#wanted = wanted;
-    this.#onProblem = onProblem;
+  protected override addRow(cursor: BrCursor): void {
+    if (this.isNewest(cursor)) this.#row = cursor.raw;
   }
 
-  add(cursor: BrCursor): void {
-    if (this.#phase === 'none') {
-      this.#phase = this.#wanted(cursor.userKey) ? 'wanted' : 'unwanted';
-      this.#key = cursor.userKey;
-    }
-    if (this.#phase === 'unwanted') return;
-    if (this.#stored !== undefined) {
-      this.superseded++;
-      const order = compareTs(cursor.tsHigh, cursor.tsLow, this.#tsHigh, this.#tsLow);
-      if (order === 0 && !equalBytes(cursor.value, this.#stored)) this.#onProblem(this.#contradiction(cursor));
-      if (order <= 0) return;
-    }
-    this.#stored = cursor.value;
-    this.#row = cursor.raw;
-    this.#tsHigh = cursor.tsHigh;
-    this.#tsLow = cursor.tsLow;
-  }
-
-  finish(): Uint8Array | undefined {
+  override finish(): Uint8Array | undefined {
     const row = this.#row;
-    this.#phase = 'none';
-    this.#stored = this.#row = undefined;
+    this.endKey();
+    this.#row = undefined;
     if (row?.isDelete === true) this.deletes++;
     else if (row?.expiresAt !== undefined) this.expiring++;
     return row?.isDelete === true ? undefined : row?.userValue;
   }
 
-  #contradiction({ planned }: BrCursor): BackupError {
+  protected override contradiction({ planned }: BrCursor): BackupError {
     const { name } = planned.file;
     return new BackupError(
       'CORRUPT_FILE',
-      `${name} and another file have different values of "${printableBytes(this.#key)}", and nothing says which is the newer one`,
+      `${name} and another file have different values of "${printableBytes(this.key)}", and nothing says which is the newer one`,
       { file: name },
     );
   }
