@@ -148,7 +148,7 @@ function sameName(name: string): BackupError {
 }
 
 /** The first number below `length` for which `isTrue` holds; `length` if there is none. It must hold for all after the first. */
-function firstIndex(length: number, isTrue: (index: number) => boolean): number {
+export function firstIndex(length: number, isTrue: (index: number) => boolean): number {
   let low = 0;
   let high = length;
   while (low < high) {

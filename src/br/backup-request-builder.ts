@@ -63,6 +63,11 @@ export class BackupRequestBuilder {
     return this.#add([{ startKey, endKey }]);
   }
 
+  /** As many calls of `range`. */
+  ranges(ranges: Iterable<BrKeyRange>): BackupRequestBuilder {
+    return this.#add([...ranges]);
+  }
+
   /** Narrows the request's one range to parts of it: in key order, disjoint, inside. For going on with a backup of which something is done. Stores before TiKV 6.5 pass over them, and answer for the whole. */
   subRanges(ranges: readonly BrKeyRange[]): BackupRequestBuilder {
     const subRanges = ranges.map(checkedRange);

@@ -98,7 +98,8 @@ export class FakeTikv {
         endVersion,
       },
       ...{ crc64xor: 1n, totalKvs: 1n, totalBytes: 1n, tableMetas: [], cf: 'write', size: 1n },
-      cipherIv: new Uint8Array(0),
+      // Whether it encrypts or not, as TiKV.
+      cipherIv: new Uint8Array(16).fill(1),
     };
   }
 }

@@ -1,3 +1,4 @@
+import { inspect } from 'node:util';
 import * as grpc from '@grpc/grpc-js';
 import { afterEach, describe, expect, it } from 'vitest';
 import { utf8 } from '../../src/core/bytes.js';
@@ -323,6 +324,24 @@ describe('a backup of a cluster', () => {
     await expect((await clusterOf(new FakeTikv([]))).backup(whole, { meta: { container } })).rejects.toMatchObject({
       code: 'FILE_EXISTS',
     });
+  });
+
+  it('shows no secret of its storage, whatever status a store ends with', async () => {
+    const secret = 'wJalrXUtnFEMI/K7MDENG';
+    const metadata = new grpc.Metadata();
+    metadata.set('url', secret);
+    const failing = await startServer(() =>
+      Promise.reject(Object.assign(new Error('x'), { code: 9, details: `cannot open s3 with ${secret}`, metadata })),
+    );
+    running.push(failing);
+    const client = await clientOf([failing]);
+    const request = builder
+      .range(utf8(''), utf8(''))
+      .storage(`s3://bucket/folder?access-key=AKIA&secret-access-key=${secret}`)
+      .build();
+    const error: unknown = await client.gather(request, hasty()).catch((reason: unknown) => reason);
+    expect(error).toMatchObject({ code: 'TIKV_FAILED', message: expect.stringContaining('cannot open s3') as string });
+    expect(inspect(error, { depth: 10, showHidden: true })).not.toContain(secret);
   });
 });
 

@@ -356,7 +356,7 @@ describe.each(sides)('the protocol of TiKV, $origin', (side) => {
     expect(await call(client, { ...request, cluster_id: '8' })).toMatchObject([
       { error: { detail: 'cluster_id_error', cluster_id_error: { current: '7', request: '8' } } },
     ]);
-    expect(await call(client, { ...request, dst_api_version: 'V2' })).toMatchObject([
+    expect(await call(client, { ...request, is_raw_kv: true, dst_api_version: 'V2' })).toMatchObject([
       { error: { msg: expect.stringMatching(/API version/) as string } },
     ]);
     await expect(call(client, { ...request, mode: 'FILE' })).rejects.toMatchObject({ code: grpc.status.UNIMPLEMENTED });

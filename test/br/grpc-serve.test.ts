@@ -280,8 +280,15 @@ describe('a host that serves backups', () => {
 
   it('answers a request for another API version as TiKV does', async () => {
     const server = await serve(scripted(answerAll), { openStorage: open });
-    const [answer] = await ask(server, everything.versions({ at: 5n }).apiVersion('v2').build().toMessage());
+    const [answer] = await ask(server, everything.raw().apiVersion('v2').build().toMessage());
     expect(answer?.error?.msg).toMatch(/API version v1.*v2/);
+  });
+
+  it('asks no transactional request for its API version: it has none', async () => {
+    const server = await serve(scripted(answerAll), { openStorage: open, apiVersion: 'v2' });
+    const [answer] = await ask(server, everything.versions({ at: 5n }).build().toMessage());
+    expect(answer).toMatchObject({ apiVersion: 'v1' });
+    expect(answer?.error).toBeUndefined();
   });
 
   it.each([

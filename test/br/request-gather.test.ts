@@ -2,6 +2,7 @@ import fc from 'fast-check';
 import { describe, expect, it } from 'vitest';
 import { compareBytes, utf8 } from '../../src/core/bytes.js';
 import { BackupError } from '../../src/core/errors.js';
+import type { BackupStore } from '../../src/br/backup-store.js';
 import { AnsweredRanges } from '../../src/br/answered-ranges.js';
 import { BackupRequestBuilder } from '../../src/br/backup-request-builder.js';
 import type { StoreAnswer } from '../../src/br/gather-backup.js';
@@ -215,6 +216,31 @@ describe('a backup of a cluster', () => {
     await expect(gatherBackup(request, [store], { clock: new HastyClock() })).rejects.toMatchObject({
       code: 'ADAPTER_CONTRACT',
     });
+  });
+
+  it('believes no files that a store did not encrypt, or encoded otherwise than it was asked', async () => {
+    const tikv = new FakeTikv([]);
+    const clock = new HastyClock();
+    const old: BackupStore = {
+      name: 'old',
+      async *backup(message, signal) {
+        for await (const answer of tikv.stores()[0]?.backup(message, signal) ?? []) {
+          yield { ...answer, files: answer.files.map((file) => ({ ...file, cipherIv: new Uint8Array(0) })) };
+        }
+      },
+    };
+    const encrypted = builder.range(utf8(''), utf8('')).cipher({ method: 'aes128-ctr', key: new Uint8Array(16) });
+    await expect(gatherBackup(encrypted.build(), [old], { clock })).rejects.toMatchObject({
+      code: 'ADAPTER_CONTRACT',
+      message: expect.stringContaining('did not encrypt') as string,
+    });
+    // As a store does that does not know of it.
+    const base = new BackupRequestBuilder().clusterId(7n).storage('local:///backup').range(utf8(''), utf8(''));
+    await expect(gatherBackup(base.raw().apiVersion('v2').build(), tikv.stores(), { clock })).rejects.toMatchObject({
+      code: 'ADAPTER_CONTRACT',
+      message: expect.stringContaining('API version v1, it was asked for v2') as string,
+    });
+    await expect(gatherBackup(base.raw().build(), tikv.stores(), { clock })).resolves.toBeDefined();
   });
 
   it('ends with the signal, and leaves no timer', async () => {

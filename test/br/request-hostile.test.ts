@@ -121,4 +121,18 @@ describe('what comes in', () => {
       { numRuns: 3000 },
     );
   });
+
+  it('may name as many ranges as a message holds', () => {
+    const keyOf = (i: number) => new Uint8Array([i >> 16, i >> 8, i, 0]);
+    const subRanges = Array.from({ length: 200_000 }, (_, i) => ({ startKey: keyOf(i), endKey: keyOf(i + 1) }));
+    const message = { ...whole, subRanges };
+    expect(receivedRequest(message).facts.ranges).toHaveLength(subRanges.length);
+  });
 });
+
+const whole: BrBackupRequest = {
+  ...{ clusterId: 7n, startKey: new Uint8Array(0), endKey: new Uint8Array(0), startVersion: 0n, endVersion: 5n },
+  ...{ rateLimit: 0n, concurrency: 0, storageBackend: { backend: { kind: 'noop' } }, isRawKv: false, cf: '' },
+  ...{ compressionType: 'unknown', compressionLevel: 0, cipherInfo: undefined, dstApiVersion: 'v1', subRanges: [] },
+  ...{ sortedSubRangesGroups: [], replicaRead: false, mode: 'scan', uniqueId: '', context: undefined },
+};

@@ -9,7 +9,7 @@ import type { BrMessages } from '../../format/br/message-codec.js';
 import type { BrInit, BrKeyRange } from '../../format/br/messages.js';
 import type { BrBackupResponse } from '../../format/br/request-messages.js';
 import type { BackupContainer } from '../../ports/backup-container.js';
-import type { BackupRequest } from '../backup-request.js';
+import type { BackupRequest, RequestApiVersion } from '../backup-request.js';
 import type { BrEndpoint } from '../br-endpoint.js';
 import type { BrRangesRequest } from '../br-endpoint-options.js';
 import type { BrRangeResponse } from '../br-range-response.js';
@@ -120,7 +120,9 @@ export class BackupCalls {
   async #open(request: BackupRequest, signal: AbortSignal): Promise<Wanted | { readonly refused: unknown }> {
     const { openStorage, apiVersion, endOfKeys } = this.#options;
     try {
-      if (request.facts.apiVersion !== apiVersion) throw otherApiVersion(apiVersion, request.facts.apiVersion);
+      const { facts } = request;
+      // Transactional rows are the same in all of them.
+      if (facts.isRawKv && facts.apiVersion !== apiVersion) throw otherApiVersion(apiVersion, facts.apiVersion);
       return wantedOf(request, await openStorage(request.storage, { request, signal }), endOfKeys, signal);
     } catch (refused) {
       signal.throwIfAborted();
@@ -129,7 +131,8 @@ export class BackupCalls {
   }
 
   async *#answers(wanted: Wanted, redact: (text: string) => string): AsyncGenerator<BrInit<BrBackupResponse>> {
-    const { endpoint, apiVersion } = this.#options;
+    const { endpoint } = this.#options;
+    const { apiVersion } = wanted;
     for (const range of wanted.beyond) yield { ...range, apiVersion };
     if (wanted.request.ranges.length === 0) return;
     for await (const answer of endpoint.request(wanted.request)) {
@@ -157,6 +160,8 @@ interface Wanted {
   readonly beyond: readonly BrKeyRange[];
   /** That is answered with "no bound" instead of it; undefined: the request has a bound. */
   readonly end: Uint8Array | undefined;
+  /** That was asked for: a client compares. */
+  readonly apiVersion: RequestApiVersion;
 }
 
 /** INVALID_OPTION for what the endpoint cannot be asked. */
@@ -185,7 +190,7 @@ function wantedOf(
       ? { kind: 'raw', cf: facts.cf, apiVersion: facts.apiVersion }
       : { kind: 'txn', startTs: startVersion, endTs: endVersion }),
   };
-  return { request, beyond, end: hasEnd ? undefined : endOfKeys };
+  return { request, beyond, end: hasEnd ? undefined : endOfKeys, apiVersion: facts.apiVersion };
 }
 
 function responseOf(

@@ -6,6 +6,7 @@ import type { BrMessages } from '../../format/br/message-codec.js';
 import type { BrInit } from '../../format/br/messages.js';
 import type { BrBackupRequest, BrBackupResponse } from '../../format/br/request-messages.js';
 import type { BackupStore } from '../backup-store.js';
+import { StorageBackend } from '../storage-backend.js';
 import { BACKUP_METHOD } from './backup-service.js';
 
 /** By what gRPC's statuses mean for a backup; the others may pass. 3 invalid argument, 5 not found, 6 exists, 9 failed precondition, 11 out of range, 12 unimplemented, 15 data loss. */
@@ -13,6 +14,9 @@ const FINAL_STATUSES: ReadonlySet<number> = new Set([3, 5, 6, 9, 11, 12, 15]);
 const UNIMPLEMENTED = 12;
 /** 7 permission denied, 16 unauthenticated. */
 const DENIED_STATUSES: ReadonlySet<number> = new Set([7, 16]);
+
+/** Characters of what a store says: it ends up in errors and logs. */
+const MAX_DETAILS = 4096;
 
 export class GrpcBackupStore implements BackupStore {
   readonly name: string;
@@ -45,7 +49,7 @@ export class GrpcBackupStore implements BackupStore {
       signal.throwIfAborted();
     } catch (error) {
       signal.throwIfAborted();
-      throw isServiceError(error) ? storeError(this.name, error) : error;
+      throw isServiceError(error) ? storeError(this.name, error, request) : error;
     } finally {
       signal.removeEventListener('abort', cancel);
       cancel();
@@ -53,13 +57,24 @@ export class GrpcBackupStore implements BackupStore {
   }
 }
 
-function storeError(store: string, cause: ServiceError): BackupError {
-  const { code, details } = cause;
-  const text = `${store}: ${details || cause.message} (gRPC status ${code})`;
-  if (DENIED_STATUSES.has(code)) return new BackupError('TIKV_DENIED', text, { cause });
-  if (!FINAL_STATUSES.has(code)) return new BackupError('TIKV_UNAVAILABLE', text, { retryable: true, cause });
+/** What gRPC says is not kept as the cause: its status, metadata and stack may quote the storage that the store was given, with its credentials. */
+function storeError(
+  store: string,
+  { code, details, message }: ServiceError,
+  request: BrInit<BrBackupRequest>,
+): BackupError {
+  const redacted = redactorOf(request)(details || message).slice(0, MAX_DETAILS);
+  const text = `${store}: ${redacted} (gRPC status ${code})`;
+  if (DENIED_STATUSES.has(code)) return new BackupError('TIKV_DENIED', text);
+  if (!FINAL_STATUSES.has(code)) return new BackupError('TIKV_UNAVAILABLE', text, { retryable: true });
   const hint = (code as number) === UNIMPLEMENTED ? '. Is it a store of TiKV (20160 is its usual port)?' : '';
-  return new BackupError('TIKV_FAILED', text + hint, { cause });
+  return new BackupError('TIKV_FAILED', text + hint);
+}
+
+function redactorOf({ storageBackend }: BrInit<BrBackupRequest>): (text: string) => string {
+  if (storageBackend?.backend === undefined) return (text) => text;
+  const storage = StorageBackend.fromMessage(storageBackend);
+  return (text) => storage.redactIn(text);
 }
 
 function isServiceError(error: unknown): error is ServiceError {

@@ -18,8 +18,8 @@ export function receivedRequest(message: BrBackupRequest): BackupRequest {
     .clusterId(message.clusterId)
     .storage(StorageBackend.fromMessage(message.storageBackend))
     .apiVersion(apiVersionOf(dstApiVersion))
-    .replicaRead(message.replicaRead);
-  for (const { startKey, endKey } of rangesOf(message)) builder = builder.range(startKey, endKey);
+    .replicaRead(message.replicaRead)
+    .ranges(rangesOf(message));
   builder = isRawKv
     ? builder.raw(cf === '' ? 'default' : cf)
     : builder.versions({ since: startVersion, at: endVersion });

@@ -29,7 +29,7 @@ export interface BrFile {
   readonly cf: string;
   /** Bytes, as stored. */
   readonly size: bigint;
-  /** 16 bytes; empty when the file is not encrypted. */
+  /** 16 bytes. Of an SST file TiKV says one even where nothing is encrypted: only the cipher tells. Empty for a file of meta data that is not encrypted. */
   readonly cipherIv: Uint8Array;
   readonly unknown?: UnknownFields | undefined;
 }
