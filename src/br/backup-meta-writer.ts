@@ -223,9 +223,9 @@ export class BackupMetaWriter {
     };
   }
 
-  #index(kind: Kind): BrInit<BrMetaFile> | undefined {
-    const metaFiles = this.#nodes[kind];
-    return metaFiles.length === 0 ? undefined : { metaFiles };
+  /** Also of no nodes, as BR: it says that those which an earlier run may have left are none of this backup. */
+  #index(kind: Kind): BrInit<BrMetaFile> {
+    return { metaFiles: this.#nodes[kind] };
   }
 
   async #add(kind: Kind, piece: Uint8Array): Promise<void> {

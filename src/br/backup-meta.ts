@@ -105,7 +105,8 @@ function decodeHead(messages: BrMessages, content: Uint8Array, file: string, isE
 const INDEXES = { datafile: 'fileIndex', schema: 'schemaIndex', ddl: 'ddlIndexes' } as const;
 
 /**
- * `backupmeta` has no checksum, and the indexes are its last fields: what is cut in front of one reads as a smaller backup. But then the nodes that it named are still there.
+ * `backupmeta` has no checksum: what is cut in front of its indexes reads as a smaller backup. But then the nodes that it named are still there. Of schema 0, which has no nodes, those of an earlier, unfinished run may lie
+ * beside it: it is whole where it has a field behind the indexes.
  */
 async function checkNothingLost(
   container: BackupContainer,
@@ -114,6 +115,7 @@ async function checkNothingLost(
   signal = new AbortController().signal,
 ): Promise<void> {
   if (file !== BACKUP_META_NAME) return;
+  if (meta.version === 0 && meta.backupSize > 0n) return;
   for (const kind of ['datafile', 'schema', 'ddl'] as const) {
     if (meta[INDEXES[kind]] !== undefined) continue;
     for await (const { name } of abortableStream(container.listFiles(`${BACKUP_META_NAME}.${kind}.`), signal)) {

@@ -295,6 +295,15 @@ describe('BackupMetaWriter', () => {
     expect(await all((await readBackupMeta(container)).files())).toEqual([someFile(1)]);
   });
 
+  it.each([0, 1] as const)('is read in schema %s, whatever nodes an earlier run has left', async (version) => {
+    const { container } = await writeMeta();
+    await container.deleteFile('backupmeta');
+    const writer = await BackupMetaWriter.open({ container, version });
+    await writer.finish({ clusterId: 1n, endVersion: 5n });
+    const { files, schemas, ddls } = await readAll(await readBackupMeta(container));
+    expect([files, schemas, Buffer.from(ddls).toString()]).toEqual([[], [], '[]']);
+  });
+
   it('writes backupmeta last', async () => {
     const container = new MemoryContainer();
     const writer = await BackupMetaWriter.open({ container, nodeBytes: 10 });
