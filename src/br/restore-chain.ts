@@ -17,6 +17,8 @@ export interface LoadedLink {
   readonly files: readonly BrFile[];
   readonly tables: readonly BrTableOfBackup[];
   readonly rawRanges: readonly BrRawRange[];
+  /** Of an incremental backup: that something was done to schemas in its time. */
+  readonly hasDdls: boolean;
 }
 
 /** What the used part of a chain is. */

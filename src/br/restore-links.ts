@@ -10,6 +10,9 @@ import type { LoadedLink } from './restore-chain.js';
 import type { BrChainLink } from './restore-options.js';
 import type { BrTableOfBackup } from './restore-tables.js';
 
+/** JSON that is longer says something. */
+const MAX_EMPTY_LIST = 16;
+
 export interface LoadLinksOptions {
   readonly clock: Clock;
   readonly signal: AbortSignal | undefined;
@@ -50,5 +53,11 @@ export async function loadLink(
     const partitionIds = partitions.map((partition) => partition.id);
     tables.push({ database: database.name, name, id, partitionIds, crc64xor, totalKvs, totalBytes });
   }
-  return { index, container, cipher, meta: reader.meta, files, tables, rawRanges };
+  const hasDdls = isListWithItems(await reader.ddls());
+  return { index, container, cipher, meta: reader.meta, files, tables, rawRanges, hasDdls };
+}
+
+/** Of the JSON of a list, which Go writes as `null` where there is none. */
+function isListWithItems(json: Uint8Array): boolean {
+  return json.length > MAX_EMPTY_LIST || !/^\s*(null|\[\s*\])?\s*$/.test(new TextDecoder().decode(json));
 }

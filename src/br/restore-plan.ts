@@ -11,9 +11,10 @@ import { intersectRangeSets, subtractRangeSets } from '../restore/range-filter.j
 import { endsBefore } from './br-range.js';
 import type { BrChain, LoadedLink } from './restore-chain.js';
 import { isFullBackup } from './restore-chain.js';
+import { checkListed, droppedTables } from './restore-dropped.js';
 import type { BrTableRewrite, RestoreBrOptions, RestoredBrTable } from './restore-options.js';
 import { tableKeys } from './restore-table-rewriter.js';
-import { chooseTables, physicalIdsOf, restoredTable } from './restore-tables.js';
+import { chooseTables, liesInKeyspace, physicalIdsOf, restoredTable } from './restore-tables.js';
 
 /** A file that is read, and what its rows are. */
 export interface PlannedFile {
@@ -47,13 +48,15 @@ export function planRestore(
 ): BrPlan {
   if (tables !== undefined || rewrite.length > 0) checkNoKeyspace(chain, all);
   const chosen = choose(chain, tables);
-  const dropped = chain.kind === 'raw' || tables !== undefined ? [] : droppedTables(chain);
+  const isByTable = chain.kind === 'txn' && !all.some(({ file }) => liesInKeyspace(chain.apiVersion, file));
+  const dropped = isByTable && tables === undefined ? droppedTables(chain) : [];
   let wanted: readonly KeyRange[] = coveredByAll(chain, ranges, endOfKeys);
   if (tables !== undefined)
     wanted = intersectRangeSets(
       wanted,
       chosen.flatMap(({ physicalIds }) => physicalIds.map(tableKeys)),
     );
+  if (isByTable) checkListed(chain, wanted);
   wanted = subtractRangeSets(wanted, dropped.map(tableKeys));
   const files = all.filter(({ file }) => overlaps(file, wanted));
   files.sort((a, b) => compareBytes(a.file.startKey, b.file.startKey));
@@ -65,13 +68,18 @@ export function planFile({ kind }: BrChain, link: LoadedLink, file: BrFile): Pla
   checkFile(link, file);
   if (kind === 'raw') return { file, link, role: 'raw' };
   checkVersions(link, file);
-  const { cf } = file;
+  const cf = columnFamilyOf(file);
   if (cf === 'write' || cf === 'default') return { file, link, role: cf };
   throw new BackupError(
     'UNSUPPORTED_FORMAT',
     `${file.name} is of the column family "${cf}", which a transactional backup does not have`,
     { file: file.name, container: link.container.url },
   );
+}
+
+/** Of a transactional file. The first releases of BR did not record it: they, and BR to this day, take it from the name. */
+function columnFamilyOf({ cf, name }: BrFile): string {
+  return cf === '' ? (/_(default|write)\.sst$/.exec(name)?.[1] ?? cf) : cf;
 }
 
 function checkFile({ container }: LoadedLink, { name, startKey, endKey, sha256, size }: BrFile): void {
@@ -100,11 +108,8 @@ function checkVersions({ meta, container }: LoadedLink, { name, startVersion, en
   );
 }
 
-/** In front of the keys of a keyspace, TiDB's tables in it too: looked for at the usual place, none of them would be found. */
-const KEYSPACE_PREFIX = 0x78; // x
-
 function checkNoKeyspace({ apiVersion }: BrChain, files: readonly PlannedFile[]): void {
-  const found = apiVersion === 'v2' ? files.find(({ file }) => file.startKey[0] === KEYSPACE_PREFIX) : undefined;
+  const found = files.find(({ file }) => liesInKeyspace(apiVersion, file));
   if (found === undefined) return;
   throw new BackupError(
     'UNSUPPORTED_FORMAT',
@@ -118,15 +123,6 @@ function choose({ kind, links }: BrChain, wanted: RestoreBrOptions['tables']): r
   if (wanted === undefined) return newest.map((table) => restoredTable(table));
   if (kind === 'raw') throw new BackupError('INVALID_OPTION', 'tables: a raw backup has no tables');
   return chooseTables(wanted, newest);
-}
-
-/** Of the tables that older backups list and the newest does not. */
-function droppedTables({ links }: BrChain): readonly bigint[] {
-  const newest = (links.at(-1) as LoadedLink).tables;
-  if (newest.length === 0) return [];
-  const alive = new Set(newest.flatMap(physicalIdsOf));
-  const known = new Set(links.flatMap(({ tables }) => tables.flatMap(physicalIdsOf)));
-  return [...known].filter((id) => !alive.has(id)).sort((a, b) => (a < b ? -1 : 1));
 }
 
 /**

@@ -1,6 +1,7 @@
 // Which tables a restore is of: names and ids looked up in the backup's schemas. Pure.
 
 import { BackupError } from '../core/errors.js';
+import type { BrApiVersion, BrFile } from '../format/br/messages.js';
 import type { RestoredBrTable } from './restore-options.js';
 
 /** What of a backup's schemas a restore looks at. */
@@ -19,6 +20,13 @@ export interface BrTableOfBackup {
 /** What its keys may begin with: a partitioned table has rows in its partitions, and entries of global indexes under its own id. */
 export function physicalIdsOf({ id, partitionIds }: BrTableOfBackup): readonly bigint[] {
   return [id, ...partitionIds];
+}
+
+/** In front of the keys of a keyspace, TiDB's tables in it too: looked for at the usual place, none of them would be found. */
+const KEYSPACE_PREFIX = 0x78; // x
+
+export function liesInKeyspace(apiVersion: BrApiVersion, { startKey }: Pick<BrFile, 'startKey'>): boolean {
+  return apiVersion === 'v2' && startKey[0] === KEYSPACE_PREFIX;
 }
 
 /** Names that an error lists at most. */

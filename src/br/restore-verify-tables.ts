@@ -10,7 +10,7 @@ import { isFullBackup } from './restore-chain.js';
 import type { LoadedLink } from './restore-chain.js';
 import { tableKeys } from './restore-table-rewriter.js';
 import type { BrTableOfBackup } from './restore-tables.js';
-import { physicalIdsOf } from './restore-tables.js';
+import { liesInKeyspace, physicalIdsOf } from './restore-tables.js';
 
 interface Sums {
   crc64xor: bigint;
@@ -24,6 +24,7 @@ const END_OF_TABLES = Uint8Array.of(0x75);
 /** Of a full backup whose schemas state sums: those of an incremental one are of the tables, and its files hold only what has changed. */
 export function tableProblems({ meta, files, tables }: LoadedLink): readonly FoundProblem[] {
   if (!isFullBackup(meta) || tables.length === 0) return [];
+  if (files.some((file) => liesInKeyspace(meta.apiVersion, file))) return [];
   const sums = sumsByTable(files);
   return tables.flatMap((table) => {
     const problem = tableProblem(table, sums);

@@ -23,6 +23,7 @@ import { planFile } from './restore-plan.js';
 import { BrReads } from './restore-reads.js';
 import { verifyRows } from './restore-verify-rows.js';
 import type { BrVerifyProgress, BrVerifyReport } from './restore-verify-report.js';
+import { overlapProblems } from './restore-verify-ranges.js';
 import { tableProblems } from './restore-verify-tables.js';
 
 export interface VerifyBrOptions {
@@ -87,7 +88,7 @@ class BrVerification {
     this.#bytesTotal = planned.reduce((sum, { file }) => sum + READS_OF_A_FILE * Number(file.size), 0);
     const sound = await this.#checkFiles(planned);
     const keys = await this.#checkRows(chain, planned, sound);
-    for (const problem of tableProblems(link)) this.#problems.add(problem);
+    for (const problem of [...tableProblems(link), ...overlapProblems(link)]) this.#problems.add(problem);
     const unchecked = planned.filter(({ file }) => !hasRowChecksum(file));
     return this.#report(
       unchecked.map(({ file }) => file.name),
