@@ -5,6 +5,7 @@ import { AbortScope } from '../core/abort.js';
 import { compareBytes } from '../core/bytes.js';
 import type { Clock } from '../core/clock.js';
 import { AssertionError, BackupError, assert } from '../core/errors.js';
+import { FirstFailure } from '../core/first-failure.js';
 import { lingerFor } from '../core/linger.js';
 import type { TaskHandle } from '../schedule/task.js';
 import type { RetryPolicy } from '../snapshot/backoff.js';
@@ -66,21 +67,16 @@ export class BrFormat<Batch> implements RowFormat<Batch> {
 
   async run(workers: number, signal: AbortSignal): Promise<void> {
     using scope = new AbortScope(signal);
-    let failure: { readonly error: unknown } | undefined;
+    const failure = new FirstFailure(scope);
     const work = async () => {
-      try {
-        for (let next = await this.#queue.take(scope.signal); next !== undefined;) {
-          await this.#complete(next);
-          next = await this.#queue.take(scope.signal);
-        }
-      } catch (error) {
-        failure ??= { error };
-        scope.end(error);
+      for (let next = await this.#queue.take(scope.signal); next !== undefined;) {
+        await this.#complete(next);
+        next = await this.#queue.take(scope.signal);
       }
     };
     try {
-      await Promise.all(Array.from({ length: workers }, work));
-      if (failure !== undefined) throw failure.error;
+      await Promise.all(Array.from({ length: workers }, () => failure.guard(work())));
+      failure.throwIfAny();
     } finally {
       const aborting = [...this.#open].map((writer) => this.#abort(writer));
       await lingerFor(Promise.all(aborting), this.#options.clock);

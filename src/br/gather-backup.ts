@@ -8,6 +8,7 @@ import { checkFileName } from '../core/file-name.js';
 import type { Clock, Random } from '../core/clock.js';
 import { systemClock, systemRandom } from '../core/clock.js';
 import { BackupError } from '../core/errors.js';
+import { FirstFailure } from '../core/first-failure.js';
 import { CIPHER_IV_BYTES } from '../format/br/cipher.js';
 import type { BrLockInfo } from '../format/br/error-messages.js';
 import type { BrApiVersion, BrFile, BrKeyRange } from '../format/br/messages.js';
@@ -142,17 +143,10 @@ class Gathering {
   /** One round: every store is asked for everything that is wanted. The first failure for good ends it everywhere. */
   async #askAll(wanted: readonly BrKeyRange[]): Promise<void> {
     using scope = new AbortScope(this.#signal);
-    let failure: { readonly error: unknown } | undefined;
-    const guard = async (work: Promise<void>) => {
-      try {
-        await work;
-      } catch (error) {
-        failure ??= { error };
-        scope.end(error);
-      }
-    };
-    await Promise.all(this.#stores.flatMap((store) => this.#ask(store, wanted, scope.signal)).map(guard));
-    if (failure !== undefined) throw failure.error;
+    const failure = new FirstFailure(scope);
+    const asking = this.#stores.flatMap((store) => this.#ask(store, wanted, scope.signal));
+    await Promise.all(asking.map((work) => failure.guard(work)));
+    failure.throwIfAny();
   }
 
   /** The work that asking one store is. */

@@ -3,6 +3,7 @@
 
 import { AbortScope } from '../core/abort.js';
 import type { Clock } from '../core/clock.js';
+import { FirstFailure } from '../core/first-failure.js';
 import type { KeyRange } from '../core/key-range.js';
 import type { BackupSettings } from '../schedule/backup-settings.js';
 import type { LoadStatistics } from '../schedule/host-load.js';
@@ -85,26 +86,20 @@ export class RangeEngine<Batch, Answer extends { readonly range: KeyRange }> {
     const keeper = this.#options.enableAutoTune ? this.#keeper() : undefined;
     const context = this.#scanContext(request, format, respond);
     const pool = this.#options.pool ?? new TaskPool({ concurrency: numThreads, clock });
-    let failure: { readonly error: unknown } | undefined;
-    const guard = async (work: Promise<void>) => {
-      try {
-        await work;
-      } catch (error) {
-        failure ??= { error };
-        scope.end(error);
-      }
-    };
+    const failure = new FirstFailure(scope);
     using tuning = new AbortScope(signal);
-    const tuned = keeper === undefined ? undefined : guard(keeper.run(tuning.signal));
-    const saved = guard(format.run(ioThreadSize, signal));
-    const scans = Array.from({ length: numThreads }, () => guard(scanAll(context, pool, keeper?.limit, signal)));
+    const tuned = keeper === undefined ? undefined : failure.guard(keeper.run(tuning.signal));
+    const saved = failure.guard(format.run(ioThreadSize, signal));
+    const scans = Array.from({ length: numThreads }, () =>
+      failure.guard(scanAll(context, pool, keeper?.limit, signal)),
+    );
     await Promise.all(scans);
     format.close();
     await saved;
     tuning.end();
     await tuned;
     if (pool !== this.#options.pool) await pool.stop();
-    if (failure !== undefined) throw failure.error;
+    failure.throwIfAny();
   }
 
   #keeper(): SoftLimitKeeper {

@@ -6,6 +6,7 @@ import { AbortScope, abortable } from '../core/abort.js';
 import type { BufferPool } from '../core/buffer-pool.js';
 import type { Clock } from '../core/clock.js';
 import { AssertionError } from '../core/errors.js';
+import { FirstFailure } from '../core/first-failure.js';
 import { lingerFor } from '../core/linger.js';
 import { FileSumsBuilder } from '../format/fdb/file-sums.js';
 import type { EncodedGroup } from '../format/fdb/log-file-encoder.js';
@@ -58,19 +59,11 @@ export class SaveWorkers {
   /** Runs so many workers until the channel is closed and empty. Afterwards no file is open, whatever came of it, unless the container does not answer. */
   async run(count: number, signal: AbortSignal): Promise<void> {
     using scope = new AbortScope(signal);
-    let failure: { readonly error: unknown } | undefined;
-    const work = async () => {
-      try {
-        await this.#work(scope.signal);
-      } catch (error) {
-        failure ??= { error };
-        // What it had in hand is saved by nobody: the others would wait for its end, and the scans for its memory.
-        scope.end(error);
-      }
-    };
+    // What the first to fail had in hand is saved by nobody: the others would wait for its end, and the scans for its memory.
+    const failure = new FirstFailure(scope);
     try {
-      await Promise.all(Array.from({ length: count }, work));
-      if (failure !== undefined) throw failure.error;
+      await Promise.all(Array.from({ length: count }, () => failure.guard(this.#work(scope.signal))));
+      failure.throwIfAny();
     } finally {
       const aborting = [...this.#open.keys()].map((stream) => this.#abort(stream));
       await lingerFor(Promise.all(aborting), this.#options.clock);
