@@ -10,6 +10,8 @@ import { readVarint32 } from './varint.js';
 const MAX_NAME_BYTES = 4096;
 /** All names together, for each byte of the block. */
 const MAX_EXPANSION = 16;
+/** RocksDB has some 50 of its own. A map takes more than a hundred bytes for each, and only so many. */
+const MAX_NAMES = 1 << 16;
 
 /** Names (a character for each byte) and values, which share the block's memory, in order. CORRUPT_FILE for names that do not ascend. */
 export function readMetaEntries(file: Pick<SstFile, 'name'>, offset: number, raw: Uint8Array): Map<string, Uint8Array> {
@@ -27,6 +29,7 @@ export function readMetaEntries(file: Pick<SstFile, 'name'>, offset: number, raw
     const valueAt = nameAt + unshared.value;
     at = valueAt + valueLength.value;
     if (at > end || shared.value > last.length) return refuse('an entry does not fit into its block');
+    if (entries.size === MAX_NAMES) return refuse(`it has more than ${MAX_NAMES} names`);
     nameBytes += shared.value + unshared.value;
     if (shared.value + unshared.value > MAX_NAME_BYTES || nameBytes > MAX_NAME_BYTES + MAX_EXPANSION * raw.length) {
       return refuse('names are longer than names are');

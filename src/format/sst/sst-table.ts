@@ -108,8 +108,7 @@ export class SstTable {
 
   async #load(): Promise<void> {
     const { footer } = this;
-    const raw = await this.#readBlock(this.#opener, footer.metaindex);
-    this.#metaBlocks = this.#readMetaindex(raw);
+    this.#metaBlocks = this.#readMetaindex(await this.#readUncompressed(footer.metaindex, 'the metaindex'));
     if (this.#metaBlocks.has(DICTIONARY)) this.#dataOpener = this.#opener.withDictionary();
     this.#properties = await this.#readProperties();
     this.#index = this.readIndex(footer.index.offset, await this.readMetaBlock(footer.index));
@@ -154,8 +153,10 @@ export class SstTable {
   }
 
   /** A block of any kind but data: raw, its checksum checked. */
-  readMetaBlock(handle: BlockHandle): Promise<Uint8Array> {
-    return this.#readBlock(this.#opener, handle);
+  async readMetaBlock(handle: BlockHandle): Promise<Uint8Array> {
+    const bytes = await this.#readStored(handle);
+    await this.#opener.prepare(bytes, handle.offset);
+    return this.#opener.open(bytes, handle.offset);
   }
 
   /** `form`: of the file's index, or of another block that is written as it is. */
@@ -205,10 +206,13 @@ export class SstTable {
     }
   }
 
-  async #readBlock(opener: BlockOpener, handle: BlockHandle): Promise<Uint8Array> {
+  /** What is kept as objects must be in the file in such numbers that it is worth the memory. */
+  async #readUncompressed(handle: BlockHandle, what: string): Promise<Uint8Array> {
     const bytes = await this.#readStored(handle);
-    await opener.prepare(bytes, handle.offset);
-    return opener.open(bytes, handle.offset);
+    if (bytes[handle.size] !== 0 && this.#opener.checksumIsRight(bytes)) {
+      refuseSst(this.file, handle.offset, `${what} is compressed, which RocksDB never does`);
+    }
+    return this.#opener.open(bytes, handle.offset);
   }
 
   #readStored({ offset, size }: BlockHandle): Promise<Uint8Array> {
@@ -272,13 +276,8 @@ export class SstTable {
   }
 
   async #readRangeDeletions(handle: BlockHandle): Promise<RangeDeletions> {
-    const bytes = await this.#readStored(handle);
-    // All are kept as objects: so many of them must be in the file that it is worth the memory.
-    if (bytes[handle.size] !== 0 && this.#opener.checksumIsRight(bytes)) {
-      refuseSst(this.file, handle.offset, 'the range deletions are compressed, which RocksDB never does');
-    }
     const decoder = this.newDecoder(true);
-    decoder.decode(this.#opener.open(bytes, handle.offset), handle.offset);
+    decoder.decode(await this.#readUncompressed(handle, 'the block of range deletions'), handle.offset);
     this.#checkRangeDeletions(decoder.count);
     const batch = new SstBatch(decoder.columns(), false, this.properties.globalSeqno);
     return new RangeDeletions(

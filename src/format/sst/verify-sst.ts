@@ -137,13 +137,18 @@ async function readOtherBlocks(table: SstTable, signal: AbortSignal | undefined)
   if (properties.partitionedIndex) {
     for (let i = 0; i < index.count; i++) handles.push(index.handle(i));
   }
+  let partitionedFilter = false;
   for (const [name, handle] of metaBlocks) {
     handles.push(handle);
     signal?.throwIfAborted();
     // Properties and range deletions were read when the file was opened; the properties' checksum has a rule of its own.
     if (name === PROPERTIES || name === RANGE_DELETIONS) continue;
     const raw = await table.readMetaBlock(handle);
-    if (name.startsWith(PARTITIONED_FILTER)) handles.push(...(await readFilters(table, handle, raw, signal)));
+    if (!name.startsWith(PARTITIONED_FILTER)) continue;
+    // Each index of filters leads to its filters again: many of them could have the file read for ever.
+    if (partitionedFilter) refuseSst(table.file, handle.offset, 'the file has more than one partitioned filter');
+    partitionedFilter = true;
+    handles.push(...(await readFilters(table, handle, raw, signal)));
   }
   return handles;
 }

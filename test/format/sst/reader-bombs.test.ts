@@ -10,7 +10,8 @@ import { loadCodec } from '../../../src/format/sst/codecs/load-codec.js';
 import { DataBlockDecoder } from '../../../src/format/sst/data-block.js';
 import { type BlockHandle, encodeBlockHandle, encodeFooter } from '../../../src/format/sst/footer.js';
 import { encodeMetaBlock } from '../../../src/format/sst/meta-block.js';
-import { pressBlock, sealBlock } from '../../../src/format/sst/press-block.js';
+import { readMetaEntries } from '../../../src/format/sst/meta-entries.js';
+import { pressBlock } from '../../../src/format/sst/press-block.js';
 import { encodeTableProperties } from '../../../src/format/sst/table-properties.js';
 import { openBytes } from './rocksdb-file.js';
 
@@ -24,11 +25,20 @@ function sameKeyAgain(entries: number): Uint8Array {
   return raw;
 }
 
-/** A file with range deletions alone. */
-async function fileOfRangeDeletions(count: number, compression: SstCompression): Promise<Uint8Array> {
+interface Meta {
+  /** How the block of range deletions and the metaindex are stored. Default: as they are. */
+  readonly rangeDeletions?: SstCompression;
+  readonly metaindex?: SstCompression;
+  /** Names of further blocks, each with an index of nothing. */
+  readonly others?: readonly string[];
+}
+
+/** A file with `count` range deletions, and nothing else. */
+async function fileOfRangeDeletions(count: number, meta: Meta = {}): Promise<Uint8Array> {
   const chunks: Uint8Array[] = [];
   let offset = 0;
-  const place = (stored: Uint8Array): BlockHandle => {
+  const place = async (raw: Uint8Array, compression: SstCompression = 'none'): Promise<BlockHandle> => {
+    const stored = pressBlock(raw, await loadCodec(compression), crc32c);
     const handle = { offset, size: stored.length - 5 };
     chunks.push(stored.slice());
     offset += stored.length;
@@ -36,20 +46,22 @@ async function fileOfRangeDeletions(count: number, compression: SstCompression):
   };
   const key = (i: number) => Buffer.concat([utf8(String(i).padStart(6, '0')), Uint8Array.of(15, 0, 0, 0, 0, 0, 0, 0)]);
   const deletions = encodeMetaBlock(Array.from({ length: count }, (_, i) => [key(i), utf8('z')] as const));
-  const rangeDeletions = place(pressBlock(deletions, await loadCodec(compression), crc32c));
-  const index = place(sealBlock(encodeMetaBlock([]), 'none', crc32c));
   const facts = { rawKeyBytes: 14 * count, rawValueBytes: count, dataBlocks: 0, dataBytes: 0, indexBytes: 0 };
   const properties = encodeTableProperties({ entries: count, ...facts, compression: 'none', formatVersion: 2 });
   const said = Buffer.from(properties.buffer, properties.byteOffset, properties.length);
-  const name = utf8('range-deletions');
-  said[said.indexOf(name) + name.length] = count;
-  const names = [
-    [utf8('rocksdb.properties'), encodeBlockHandle(place(sealBlock(properties, 'none', crc32c)))],
-    [utf8('rocksdb.range_del'), encodeBlockHandle(rangeDeletions)],
-  ] as const;
-  const metaindex = place(sealBlock(encodeMetaBlock(names), 'none', crc32c));
+  // As far as the names are not shared with the ones before them.
+  for (const name of ['eleted.keys', 'range-deletions']) said[said.indexOf(name) + name.length] = count;
+  const index = await place(encodeMetaBlock([]));
+  const names: [string, BlockHandle][] = [];
+  for (const name of meta.others ?? []) names.push([name, await place(encodeMetaBlock([]))]);
+  names.push(['rocksdb.properties', await place(properties)]);
+  names.push(['rocksdb.range_del', await place(deletions, meta.rangeDeletions)]);
+  const entries = names.map(([name, handle]) => [utf8(name), encodeBlockHandle(handle)] as const);
+  const metaindex = await place(encodeMetaBlock(entries), meta.metaindex);
   return new Uint8Array(Buffer.concat([...chunks, encodeFooter(metaindex, index, 2)]));
 }
+
+const COMPRESSIONS = ['snappy', 'zlib', 'lz4', 'zstd'] as const;
 
 describe('small files that would take much memory', () => {
   it('many entries that share one key take no more room than maxBlockBytes has keys for', () => {
@@ -61,13 +73,40 @@ describe('small files that would take much memory', () => {
     expect(decoder.keyStarts.length).toBeLessThanOrEqual(2 * (maxBlockBytes / 8));
   });
 
-  it('range deletions, which are kept as objects, are never compressed', async () => {
-    const plain = await openBytes(await fileOfRangeDeletions(100, 'none'));
+  it('what is kept as objects is never compressed: range deletions and the names of blocks', async () => {
+    const others = Array.from(
+      { length: 50 },
+      (_, i) => `a.name.for.nothing.that.there.is.${String(i).padStart(3, '0')}`,
+    );
+    const plain = await openBytes(await fileOfRangeDeletions(100, { others }));
     expect(plain.rangeDeletions).toHaveLength(100);
-    for (const compression of ['snappy', 'zlib', 'lz4', 'zstd'] as const) {
-      const opening = openBytes(await fileOfRangeDeletions(100, compression));
-      await expect(opening).rejects.toMatchObject({ code: 'CORRUPT_FILE', file: 'test.sst' });
-      await expect(opening).rejects.toThrow(/compressed/);
+    expect((await plain.verify()).rangeDeletions).toBe(100);
+    for (const compression of COMPRESSIONS) {
+      for (const block of ['rangeDeletions', 'metaindex'] as const) {
+        const opening = openBytes(await fileOfRangeDeletions(100, { others, [block]: compression }));
+        await expect(opening).rejects.toMatchObject({ code: 'CORRUPT_FILE', file: 'test.sst' });
+        await expect(opening).rejects.toThrow(/compressed/);
+      }
     }
+  });
+
+  it('more names than any file has are refused before there are too many for a map', () => {
+    const names = (count: number) =>
+      encodeMetaBlock(
+        Array.from({ length: count }, (_, i) => [Uint8Array.of(i >>> 16, i >>> 8, i), new Uint8Array(0)] as const),
+      );
+    const file = { name: 'test.sst' };
+    expect(readMetaEntries(file, 0, names(1 << 16)).size).toBe(1 << 16);
+    expect(() => readMetaEntries(file, 0, names((1 << 16) + 1))).toThrow(/more than 65536 names/);
+  });
+
+  it('filters are read once: a second index of them is refused', async () => {
+    const one = await openBytes(await fileOfRangeDeletions(1, { others: ['partitionedfilter.a'] }));
+    await one.verify();
+    const two = await openBytes(
+      await fileOfRangeDeletions(1, { others: ['partitionedfilter.a', 'partitionedfilter.b'] }),
+    );
+    await expect(two.verify()).rejects.toMatchObject({ code: 'CORRUPT_FILE' });
+    await expect(two.verify()).rejects.toThrow(/more than one partitioned filter/);
   });
 });
