@@ -4,28 +4,19 @@
 // `sst_dump --command=verify` checks checksums only if it is told to (--verify_checksum), decompresses nothing and looks at no row; `--command=check` decompresses and goes through the rows. The reader does all of this. So
 // uncompressed the figure is against verify with checksums (how long it takes without, when it merely reads the file, is in the details), and with zstd against check.
 
-import { mkdtemp, open, rm, stat } from 'node:fs/promises';
+import { open, stat } from 'node:fs/promises';
 import path from 'node:path';
 
 import { SstReader } from '../../src/format/sst/sst-reader.js';
-import { encodeRows, writeWithRocksdb } from '../format/sst/rocksdb-writer.js';
+import { writeWithRocksdb } from '../format/sst/rocksdb-writer.js';
 import { run, toolMissing } from '../servers/judges.js';
 import { atLeast, type Bench, DEFAULT_PAIRS, type Figures, inTurn } from './bench.js';
-import { benchRows, scratch } from './sst-write.js';
+import { BLOCK_SIZE, RESTART_INTERVAL, withSstRows } from './sst-rows.js';
 
-const DEFAULT_MIB = 64;
-const BLOCK_SIZE = 64 << 10;
-
-export const bench: Bench = async ({ sizeMiB = DEFAULT_MIB, pairs = DEFAULT_PAIRS, directory = scratch(), log }) => {
+export const bench: Bench = async (options) => {
+  const { pairs = DEFAULT_PAIRS, log } = options;
   const missing = toolMissing('sst_dump') ?? toolMissing('g++ with librocksdb-dev');
-  if (missing !== undefined) {
-    log?.(`  no figures: ${missing}`);
-    return {};
-  }
-  const rows = benchRows(sizeMiB);
-  const encoded = encodeRows(rows);
-  const folder = await mkdtemp(path.join(directory, 'tidemark-bench-'));
-  try {
+  return withSstRows(options, missing, async ({ rows, encoded, folder }) => {
     const figures: Figures = {};
     for (const compression of ['none', 'zstd'] as const) {
       log?.(`  ${compression}`);
@@ -34,7 +25,7 @@ export const bench: Bench = async ({ sizeMiB = DEFAULT_MIB, pairs = DEFAULT_PAIR
         formatVersion: 2,
         compression,
         blockSize: BLOCK_SIZE,
-        restartInterval: 16,
+        restartInterval: RESTART_INTERVAL,
       });
       const command = compression === 'none' ? 'verify' : 'check';
       const compare = (flags: readonly string[]) =>
@@ -62,9 +53,7 @@ export const bench: Bench = async ({ sizeMiB = DEFAULT_MIB, pairs = DEFAULT_PAIR
       );
     }
     return figures;
-  } finally {
-    await rm(folder, { recursive: true, force: true });
-  }
+  });
 };
 
 async function timeTool(file: string, flags: readonly string[]): Promise<number> {

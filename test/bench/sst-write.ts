@@ -1,9 +1,7 @@
 // SstWriter on this thread against RocksDB's own C++ SstFileWriter, on the same rows, in turn: 16-byte keys, 100-byte values of which half compresses, blocks of 64 KiB, CRC-32C.
-// Both end with a sync of the file. It lies in memory where the system has a folder there: otherwise the disk is what is compared.
+// Both end with a sync of the file.
 
-import { existsSync } from 'node:fs';
-import { mkdtemp, open, rm, stat } from 'node:fs/promises';
-import { tmpdir } from 'node:os';
+import { open, stat } from 'node:fs/promises';
 import path from 'node:path';
 
 import type { SstCompression } from '../../src/format/sst/codec.js';
@@ -11,17 +9,11 @@ import { loadCodec } from '../../src/format/sst/codecs/load-codec.js';
 import { inlinePress } from '../../src/format/sst/inline-press.js';
 import { loadCrc32c } from '../../src/format/sst/native-crc32c.js';
 import { SstWriter } from '../../src/format/sst/sst-writer.js';
-import { encodeRows, writeWithRocksdb } from '../format/sst/rocksdb-writer.js';
+import { writeWithRocksdb } from '../format/sst/rocksdb-writer.js';
 import type { Row } from '../format/sst/write-rows.js';
 import { toolMissing } from '../servers/judges.js';
 import { atLeast, type Bench, DEFAULT_PAIRS, type Figures, inTurn } from './bench.js';
-import { KEY_BYTES, VALUE_BYTES, numbers } from './messages.js';
-
-const DEFAULT_MIB = 64;
-const IN_MEMORY = '/dev/shm';
-const BLOCK_SIZE = 64 << 10;
-const RESTART_INTERVAL = 16;
-const ROW_BYTES = KEY_BYTES + VALUE_BYTES;
+import { BLOCK_SIZE, RESTART_INTERVAL, ROW_BYTES, withSstRows } from './sst-rows.js';
 
 const GOALS: readonly { readonly compression: SstCompression; readonly goal: number }[] = [
   { compression: 'none', goal: 0.5 },
@@ -29,20 +21,9 @@ const GOALS: readonly { readonly compression: SstCompression; readonly goal: num
   { compression: 'zstd', goal: 0.8 },
 ];
 
-export function scratch(): string {
-  return existsSync(IN_MEMORY) ? IN_MEMORY : tmpdir();
-}
-
-export const bench: Bench = async ({ sizeMiB = DEFAULT_MIB, pairs = DEFAULT_PAIRS, directory = scratch(), log }) => {
-  const missing = toolMissing('g++ with librocksdb-dev');
-  if (missing !== undefined) {
-    log?.(`  no figures: ${missing}`);
-    return {};
-  }
-  const rows = benchRows(sizeMiB);
-  const encoded = encodeRows(rows);
-  const folder = await mkdtemp(path.join(directory, 'tidemark-bench-'));
-  try {
+export const bench: Bench = async (options) => {
+  const { pairs = DEFAULT_PAIRS, log } = options;
+  return withSstRows(options, toolMissing('g++ with librocksdb-dev'), async ({ rows, encoded, folder }) => {
     const figures: Figures = {};
     for (const { compression, goal } of GOALS) {
       log?.(`  ${compression}`);
@@ -66,29 +47,8 @@ export const bench: Bench = async ({ sizeMiB = DEFAULT_MIB, pairs = DEFAULT_PAIR
       });
     }
     return figures;
-  } finally {
-    await rm(folder, { recursive: true, force: true });
-  }
+  });
 };
-
-/** Of so many values, more than three blocks hold: no compressor sees one twice. Fewer objects than rows: what the garbage collector takes to walk over the bench's own data is not the writer's. */
-const DISTINCT_VALUES = 2_048;
-
-/** In memory, as RocksDB's side has them. */
-export function benchRows(sizeMiB: number): Row[] {
-  const count = Math.ceil((sizeMiB * (1 << 20)) / ROW_BYTES);
-  const random = numbers(13);
-  const values = Array.from({ length: DISTINCT_VALUES }, () => {
-    const value = Buffer.alloc(VALUE_BYTES);
-    for (let i = 0; i < VALUE_BYTES / 2; i++) value[i] = random() >>> 24;
-    return value;
-  });
-  const keys = Buffer.alloc(count * KEY_BYTES);
-  return Array.from({ length: count }, (_, i) => {
-    keys.write(`row ${String(i).padStart(KEY_BYTES - 4, '0')}`, i * KEY_BYTES, 'latin1');
-    return [keys.subarray(i * KEY_BYTES, (i + 1) * KEY_BYTES), values[i % DISTINCT_VALUES] as Uint8Array];
-  });
-}
 
 /** ms from opening the file to having finished it. */
 export async function timeWriter(file: string, rows: readonly Row[], compression: SstCompression): Promise<number> {
