@@ -200,11 +200,25 @@ function secretsOf(backend: object): string[] {
     for (const [name, value] of fields instanceof Map ? fields : Object.entries(fields)) {
       const isSecretToo = isSecret || SECRETS.has(String(name));
       if (typeof value === 'object' && value !== null && name !== 'unknown') collect(value as object, isSecretToo);
-      else if (isSecretToo && typeof value === 'string' && value !== '') secrets.push(value, encodeURIComponent(value));
+      else if (isSecretToo && typeof value === 'string' && value !== '') {
+        // Of a token with parameters the signature alone, too: a URL may have them in another order.
+        const signature = name === 'accessSig' ? (/(?:^|[?&])sig=([^&]+)/.exec(value)?.[1] ?? '') : '';
+        for (const secret of signature === '' ? [value] : [value, signature, decodedOrNot(signature)]) {
+          secrets.push(secret, encodeURIComponent(secret));
+        }
+      }
     }
   };
   collect(backend, false);
   return secrets.sort((a, b) => b.length - a.length);
+}
+
+function decodedOrNot(text: string): string {
+  try {
+    return decodeURIComponent(text);
+  } catch {
+    return text;
+  }
 }
 
 function isGiven(text: string | undefined): boolean {

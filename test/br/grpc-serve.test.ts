@@ -284,6 +284,14 @@ describe('a host that serves backups', () => {
     expect(answer?.error?.msg).toMatch(/API version v1.*v2/);
   });
 
+  it('takes a level without a codec for one of its own codec, as TiKV does', async () => {
+    const endpoint = scripted(answerAll);
+    const server = await serve(endpoint, { openStorage: open });
+    const message = everything.versions({ at: 5n }).build().toMessage();
+    await ask(server, { ...message, compressionType: 'unknown', compressionLevel: 9 });
+    expect(endpoint.requests).toMatchObject([{ compression: 'zstd', compressionLevel: 9 }]);
+  });
+
   it('asks no transactional request for its API version: it has none', async () => {
     const server = await serve(scripted(answerAll), { openStorage: open, apiVersion: 'v2' });
     const [answer] = await ask(server, everything.versions({ at: 5n }).build().toMessage());
@@ -421,6 +429,26 @@ describe('a host that serves backups', () => {
     await expect(ask(server, everything.versions({ at: 5n }).build().toMessage())).rejects.toMatchObject({
       code: grpc.status.UNAVAILABLE,
     });
+  });
+
+  it('tells those to come again, too, who come while it closes', async () => {
+    let letGo = (): void => undefined;
+    const held = new Promise<void>((resolve) => (letGo = resolve));
+    const endpoint = scripted(async function* ({ signal }) {
+      await new Promise((resolve) => signal?.addEventListener('abort', resolve));
+      await held;
+      signal?.throwIfAborted();
+      yield* [];
+    });
+    const server = await serve(endpoint, { openStorage: open });
+    const request = everything.versions({ at: 5n }).build().toMessage();
+    const first = expect(ask(server, request)).rejects.toMatchObject({ code: grpc.status.UNAVAILABLE });
+    await expect.poll(() => endpoint.requests.length).toBe(1);
+    const closed = server.close();
+    await expect(ask(server, request)).rejects.toMatchObject({ code: grpc.status.UNAVAILABLE });
+    letGo();
+    await closed;
+    await first;
   });
 
   it('has only so many requests at a time', async () => {

@@ -162,6 +162,8 @@ describe('a storage', () => {
       attrs: new Map([['k', 'v4lue']]),
     });
     expect(dynamic.redactIn('a v4lue')).toBe('a ***');
+    const azure = StorageBackend.azure({ bucket: 'c', accessSig: 'sv=2024&sig=a%2Fb%3D&se=9' });
+    expect(azure.redactIn('?se=9&sig=a%2Fb%3D&sv=2024, or sig a/b=')).toBe('?se=9&sig=***&sv=2024, or sig ***');
     expect(StorageBackend.hdfs('hdfs://u:pw@h/x').redactIn('hdfs://u:pw@h/x is away')).toBe('hdfs://u:***@h/x is away');
   });
 

@@ -24,7 +24,10 @@ export function receivedRequest(message: BrBackupRequest): BackupRequest {
     ? builder.raw(cf === '' ? 'default' : cf)
     : builder.versions({ since: startVersion, at: endVersion });
   if (typeof compressionType === 'number') throw unsupported(`a compression of number ${compressionType}`);
-  if (compressionType !== 'unknown') builder = builder.compression(compressionType, message.compressionLevel);
+  const { compressionLevel } = message;
+  // A level says nothing without the codec that it is of: ours.
+  if (compressionType !== 'unknown') builder = builder.compression(compressionType, compressionLevel);
+  else if (compressionLevel !== 0) builder = builder.compression('zstd', compressionLevel);
   const cipher = cipherOf(message.cipherInfo);
   if (isEncrypting(cipher)) builder = builder.cipher(cipher);
   if (message.rateLimit > 0n) builder = builder.rateLimit(message.rateLimit);

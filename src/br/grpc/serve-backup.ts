@@ -141,9 +141,12 @@ export class BackupServer implements AsyncDisposable {
 
   async #close(): Promise<void> {
     const { calls, server, clock, address } = this.#parts;
-    server.removeService(SERVICE);
+    // The service stays until then: a call that comes in between is told to come again, not that there is no such service.
     await calls.close();
-    if (address === undefined) return;
+    if (address === undefined) {
+      server.removeService(SERVICE);
+      return;
+    }
     using farewell = new AbortScope();
     const left = new Promise<void>((resolve) => server.tryShutdown(() => resolve()));
     const cut = clock.sleep(FAREWELL, farewell.signal).then(

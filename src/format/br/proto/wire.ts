@@ -75,12 +75,18 @@ async function importPackage() {
 /** What is wrong with the bytes; the decoder says where. */
 export class WireProblem extends Error {}
 
+/** Where unknown fields are. */
+interface Piece {
+  readonly start: number;
+  end: number;
+}
+
 /** Encoded messages as they are read: nothing of a message is taken from behind its end. */
 export class WireInput {
   readonly bytes: Uint8Array;
   readonly #reader: Reader;
   /** Unknown fields by the message that they were in; joined when all is read, since a message may come in many parts. */
-  readonly #unknown = new Map<Record<string, unknown>, Uint8Array[]>();
+  readonly #unknown = new Map<Record<string, unknown>, Piece[]>();
   #end: number;
 
   constructor(wire: Wire, bytes: Uint8Array) {
@@ -206,19 +212,20 @@ export class WireInput {
     return length;
   }
 
-  /** The field from `start` to here is none that `message` has. */
+  /** The field from `start` to here is none that `message` has. One piece for those that follow one another: a field may have two bytes, a view has a hundred. */
   keepUnknown(message: Record<string, unknown>, start: number): void {
-    const piece = this.bytes.subarray(start, this.#reader.pos);
-    const pieces = this.#unknown.get(message);
-    if (pieces === undefined) this.#unknown.set(message, [piece]);
-    else pieces.push(piece);
+    const pieces = this.#unknown.get(message) ?? [];
+    if (pieces.length === 0) this.#unknown.set(message, pieces);
+    const last = pieces.at(-1);
+    if (last?.end === start) last.end = this.#reader.pos;
+    else pieces.push({ start, end: this.#reader.pos });
   }
 
   /** Gives each message that has been read its unknown fields. */
   giveUnknown(): void {
     for (const [message, pieces] of this.#unknown) {
-      const [first] = pieces;
-      message['unknown'] = pieces.length === 1 ? first : joined(pieces);
+      const views = pieces.map(({ start, end }) => this.bytes.subarray(start, end));
+      message['unknown'] = views.length === 1 ? views[0] : joined(views);
     }
     this.#unknown.clear();
   }
