@@ -1,5 +1,7 @@
 // What a BR backup that is cut off has stored already: entries beside its files, each with the answers of some ranges. BR's own tools pass over them; they are removed when the backup is complete.
 
+import { createHash } from 'node:crypto';
+import { abortable } from '../core/abort.js';
 import { equalBytes } from '../core/bytes.js';
 import { BackupError } from '../core/errors.js';
 import type { KeyRange } from '../core/key-range.js';
@@ -17,6 +19,7 @@ import type { BrRangeStored } from './br-range-response.js';
 
 export const CHECKPOINT_FOLDER = 'checkpoints/tidemark/';
 const MAX_CHECKPOINT_BYTES = 256 << 20;
+const READ_BYTES = 1 << 20;
 
 /** An entry of a backup. */
 export function checkpointName(backupId: string, uid: string): string {
@@ -55,7 +58,8 @@ export async function readCheckpoints(
     recorded.push(...(await readEntry(container, messages, name, access)));
   }
   const gone = await goneFiles(container, recorded, access);
-  const whole = recorded.filter(({ files }) => !files.some(({ name }) => gone.has(name)));
+  const there = recorded.filter(({ files }) => !files.some(({ name }) => gone.has(name)));
+  const whole = await stillTheSame(container, there, access);
   const encrypted = whole.flatMap(({ files }) => files).find(({ cipherIv }) => cipherIv.length > 0);
   if (encrypted !== undefined && isEncrypting(cipher)) await checkKey(container, encrypted, cipher, access);
   return { answers: disjointWithin(whole, ranges), entries };
@@ -87,6 +91,37 @@ async function goneFiles(
 ): Promise<Set<string>> {
   const files = answers.flatMap((answer) => answer.files).map(({ name, size }) => ({ name, size: Number(size) }));
   return new Set((await findGone(container, files, access)).map(({ name }) => name));
+}
+
+/** Without the answers whose file another run has written again: of the same size, but encrypted with another IV, say. Only names without a time are given twice, which one file of raw rows has at most. */
+async function stillTheSame(
+  container: BackupContainer,
+  answers: readonly BrRangeStored[],
+  access: Access,
+): Promise<BrRangeStored[]> {
+  const same: BrRangeStored[] = [];
+  for (const answer of answers) {
+    const shared = answer.files.filter(({ name }) => parseBrFileName(name)?.unixMs === undefined);
+    const found = await Promise.all(
+      shared.map(async (file) => equalBytes(await sha256Of(container, file, access), file.sha256)),
+    );
+    if (found.every((isSame) => isSame)) same.push(answer);
+  }
+  return same;
+}
+
+async function sha256Of(
+  container: BackupContainer,
+  { name, size }: BrFile,
+  { policy, signal }: Access,
+): Promise<Uint8Array> {
+  const hash = createHash('sha256');
+  for (let at = 0; at < Number(size); at += READ_BYTES) {
+    const length = Math.min(READ_BYTES, Number(size) - at);
+    const read = () => abortable(container.readFile(name, at, length), signal);
+    hash.update(await retrying(policy, signal, read));
+  }
+  return hash.digest();
 }
 
 /** The end of every SST file is known. */

@@ -10,9 +10,10 @@ import { MemoryContainer } from '../../src/container/memory-container.js';
 import { equalBytes, utf8 } from '../../src/core/bytes.js';
 import { BackupError } from '../../src/core/errors.js';
 import { tableIdOf, tableRange, tableRowKey } from '../../src/format/br/table-key.js';
+import { MemoryRangeSource } from '../../src/testing/memory-range-source.js';
 import { MemoryRestoreTarget } from '../../src/testing/memory-restore-target.js';
 import { MemoryTxnSource } from '../../src/testing/memory-txn-source.js';
-import { fileNames, hexRows } from '../snapshot/world.js';
+import { fileNames, hexRows, manyRows, readAll } from '../snapshot/world.js';
 import { HookedContainer, key, txnRows } from './backup-world.js';
 
 const denied = () => new BackupError('CONTAINER_ACCESS_DENIED', 'no');
@@ -76,6 +77,39 @@ describe('a backup that is gone on with', () => {
     });
     expect(await verifyBrBackup({ container: inner })).toMatchObject({ ok: true });
     await expect(discardBrBackup(inner)).rejects.toMatchObject({ code: 'FILE_EXISTS' });
+  });
+});
+
+describe('raw rows from the beginning of all keys on, whose file has the same name each time', () => {
+  it('are scanned again where two runs have recorded that file: only one of them is there', async () => {
+    const source = new MemoryRangeSource();
+    source.commit(manyRows(3, 9));
+    const cipher = { method: 'aes256-ctr', key: new Uint8Array(32).fill(7) } as const;
+    const inner = new MemoryContainer();
+    const container = new HookedContainer(inner, {
+      before: (call, name) => {
+        if (call === 'writeFile' && name === 'backupmeta') throw denied();
+      },
+    });
+    const asked = { kind: 'raw', source, ranges: [], cipher } as const;
+    const cutOff = () =>
+      expect(takeBrBackup({ ...asked, container, resume: true })).rejects.toMatchObject({
+        code: 'CONTAINER_ACCESS_DENIED',
+      });
+    await cutOff();
+    const [entry] = await fileNames(inner, 'checkpoints/');
+    const first = await readAll(inner, entry!);
+    const [sst] = (await fileNames(inner)).filter((name) => name.endsWith('.sst'));
+    await inner.deleteFile(sst!);
+    await cutOff();
+    expect((await fileNames(inner)).filter((name) => name.endsWith('.sst'))).toEqual([sst]);
+    // Whichever of the two entries is read first.
+    await inner.deleteFile(entry!);
+    const earliest = await inner.writeFile(entry!.replace(/[^/]*$/, '0'.repeat(32)));
+    await earliest.append([first]);
+    await earliest.finish();
+    await takeBrBackup({ ...asked, container: inner, resume: true });
+    expect(await verifyBrBackup({ container: inner, cipher })).toMatchObject({ ok: true, problems: [] });
   });
 });
 
