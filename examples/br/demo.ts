@@ -2,8 +2,7 @@
 // This file is the order of events; raw-story.ts and txn-story.ts are what happens, checks.ts what is compared.
 
 import { mebibytes, number, table } from '../level-host/display.js';
-import { runInterruptible } from '../level-host/interruptible.js';
-import { prepareOut } from '../level-host/stage.js';
+import { demoMain } from '../level-host/demo-main.js';
 import type { DemoOptions } from '../level-host/demo-options.js';
 import type { RestoreCheck } from './checks.js';
 import { parseOptions, USAGE } from './demo-options.js';
@@ -12,7 +11,6 @@ import { Stage } from './stage.js';
 import { playTxn, type TxnStory } from './txn-story.js';
 
 async function runDemo(options: DemoOptions, abort: AbortController): Promise<void> {
-  if (options.out !== undefined) await prepareOut(options.out);
   const started = performance.now();
   const stage = await Stage.open(options, abort);
   try {
@@ -55,16 +53,4 @@ function restored({ rows, milliseconds }: RestoreCheck): string {
   return `${number(rows)} rows, all as they should be, in ${number(milliseconds)} ms`;
 }
 
-async function main(): Promise<void> {
-  let options: DemoOptions;
-  try {
-    options = parseOptions(process.argv.slice(2));
-  } catch (error) {
-    console.error(`${error instanceof Error ? error.message : String(error)}\n\n${USAGE}`);
-    process.exitCode = 2;
-    return;
-  }
-  await runInterruptible((abort) => runDemo(options, abort));
-}
-
-await main();
+await demoMain({ parseOptions, usage: USAGE, run: runDemo });

@@ -5,18 +5,18 @@ import { mkdir, writeFile } from 'node:fs/promises';
 import { dirname, join, resolve } from 'node:path';
 import { describeBackup, renderCoverage, verifyBackup, type BackupDescription, type VerifyReport } from 'tidemark';
 import { mebibytes, number, table } from '../level-host/display.js';
-import { runInterruptible } from '../level-host/interruptible.js';
+import { demoMain } from '../level-host/demo-main.js';
 import { copyObjects, keepRows } from './backup-copy.js';
 import type { RestoreCheck } from './checks.js';
 import type { DemoOptions } from '../level-host/demo-options.js';
 import { parseOptions, USAGE } from './demo-options.js';
 import { etcdVersion, HOW_TO_INSTALL } from './etcd-server.js';
 import { TOTAL_TAGS } from './settings.js';
-import { prepareOut, Stage } from './stage.js';
+import { Stage } from './stage.js';
 import { play, type Story } from './story.js';
 
 async function runDemo(options: DemoOptions, abort: AbortController): Promise<void> {
-  if (options.out !== undefined) await prepareOut(options.out);
+  console.log(etcdVersion());
   const started = performance.now();
   const stage = await Stage.open(options, abort);
   try {
@@ -83,23 +83,9 @@ function restored(what: string, { version, rows, milliseconds }: RestoreCheck): 
   return [what, `revision ${number(version)}: ${number(rows)} keys, all as they were, in ${number(milliseconds)} ms`];
 }
 
-async function main(): Promise<void> {
-  let options: DemoOptions;
-  try {
-    options = parseOptions(process.argv.slice(2));
-  } catch (error) {
-    console.error(`${error instanceof Error ? error.message : String(error)}\n\n${USAGE}`);
-    process.exitCode = 2;
-    return;
-  }
-  const version = etcdVersion();
-  if (version === undefined) {
-    console.error(HOW_TO_INSTALL);
-    process.exitCode = 2;
-    return;
-  }
-  console.log(version);
-  await runInterruptible((abort) => runDemo(options, abort));
-}
-
-await main();
+await demoMain({
+  parseOptions,
+  usage: USAGE,
+  missing: () => (etcdVersion() === undefined ? HOW_TO_INSTALL : undefined),
+  run: runDemo,
+});

@@ -1,6 +1,5 @@
 // Everything that runs while the demo plays, and how all of it is stopped again, whatever happens: three etcds, the S3 server, the workload, the worker processes, the operator.
 
-import { mkdir, readdir } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join, resolve } from 'node:path';
 import { setTimeout as sleep } from 'node:timers/promises';
@@ -194,9 +193,4 @@ function drawHost(bar: Bar, host: WorkerHost | undefined, revision: Version): vo
   const behind = revision > saved ? revision - saved : 0n;
   const names = tags.map(({ tag }) => tag).sort();
   bar.update(Number(saved), Number(revision), `tags ${names.join(', ')}: ${number(behind)} revisions behind`);
-}
-
-export async function prepareOut(out: string): Promise<void> {
-  await mkdir(out, { recursive: true });
-  if ((await readdir(out)).length > 0) throw new Error(`--out: ${out} is not empty`);
 }

@@ -5,10 +5,10 @@ import { mkdir, writeFile } from 'node:fs/promises';
 import { dirname } from 'node:path';
 import { describeBackup, renderCoverage, type BackupDescription, type Version } from 'tidemark';
 import { checkRecords, checkRestores, openContainer, type RestoreCheck } from './checks.js';
+import { demoMain } from './demo-main.js';
 import { parseOptions, USAGE, type DemoOptions } from './demo-options.js';
 import { mebibytes, number, table } from './display.js';
-import { runInterruptible } from './interruptible.js';
-import { prepareOut, Stage } from './stage.js';
+import { Stage } from './stage.js';
 import { checkSnapshots, type SnapshotChecks } from './snapshot-checks.js';
 import { play, SECOND_RANGE } from './story.js';
 
@@ -20,7 +20,6 @@ interface Results {
 }
 
 async function runDemo(options: DemoOptions, abort: AbortController): Promise<void> {
-  if (options.out !== undefined) await prepareOut(options.out);
   const started = performance.now();
   const stage = await Stage.open(options, abort);
   try {
@@ -106,16 +105,4 @@ function restored(how: string, { version, rows, milliseconds }: RestoreCheck): T
   return [how, `${number(version)}: ${number(rows)} rows, all as they should be, in ${number(milliseconds)} ms`];
 }
 
-async function main(): Promise<void> {
-  let options: DemoOptions;
-  try {
-    options = parseOptions(process.argv.slice(2));
-  } catch (error) {
-    console.error(`${error instanceof Error ? error.message : String(error)}\n\n${USAGE}`);
-    process.exitCode = 2;
-    return;
-  }
-  await runInterruptible((abort) => runDemo(options, abort));
-}
-
-await main();
+await demoMain({ parseOptions, usage: USAGE, run: runDemo });

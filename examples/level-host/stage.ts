@@ -1,6 +1,6 @@
 // Everything that runs while the demo plays, and how all of it is stopped again, whatever happens: the host with its log server, the workload, the workers' processes, the operator.
 
-import { mkdir, mkdtemp, readdir, rm } from 'node:fs/promises';
+import { mkdtemp, rm } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join, resolve } from 'node:path';
 import { setTimeout as sleep } from 'node:timers/promises';
@@ -223,11 +223,6 @@ export class Stage {
       }
     }, DRAW_INTERVAL);
   }
-}
-
-export async function prepareOut(out: string): Promise<void> {
-  await mkdir(out, { recursive: true });
-  if ((await readdir(out)).length > 0) throw new Error(`--out: ${out} is not empty`);
 }
 
 export function urlOf(folder: string): string {
