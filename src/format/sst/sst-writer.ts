@@ -162,7 +162,7 @@ export class SstWriter {
     this.#builder.seal();
     await this.#startPending(signal);
     while (this.#underWay.length > 0) await this.#oldest(signal);
-    this.#start(this.#writeTail());
+    this.#start(() => this.#writeTail());
     await this.#oldest(signal);
     this.#state = 'ended';
     return {
@@ -175,10 +175,12 @@ export class SstWriter {
     };
   }
 
-  /** Ends the writer without a whole file: resolves when neither press nor sink is at work for it. Never rejects. What is in the sink is the caller's to discard. */
+  /** Ends the writer without a whole file: every call resolves when neither press nor sink is at work for it any more. Never rejects. What is in the sink is the caller's to discard. */
   async abort(): Promise<void> {
     this.#state = 'ended';
-    while (this.#underWay.length > 0) await this.#underWay.shift();
+    // None is taken out before it has ended: who else is aborting waits for it too.
+    await Promise.all(this.#underWay);
+    this.#underWay.length = 0;
   }
 
   #endBlock(nextKey: Uint8Array | undefined): void {
@@ -199,13 +201,15 @@ export class SstWriter {
       const batch = this.#builder.takeBatch();
       if (batch === undefined) break;
       const before = this.#underWay.at(-1);
-      this.#start(this.#writeBatch(batch, before));
+      this.#start(() => this.#writeBatch(batch, before));
     }
     this.#throwIfOver();
   }
 
-  #start(work: Promise<void>): void {
-    this.#underWay.push(work.catch((error: unknown) => void (this.#failure ??= { error })));
+  /** Between any two steps an abort may have come, and joined what was under way then. */
+  #start(work: () => Promise<void>): void {
+    this.#throwIfOver();
+    this.#underWay.push(work().catch((error: unknown) => void (this.#failure ??= { error })));
   }
 
   /** Waits for the oldest work under way; on abort it stays under way. */

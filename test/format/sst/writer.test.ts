@@ -388,6 +388,41 @@ it.each(['press', 'sink'])(
   },
 );
 
+it('every call of abort() joins what is under way, not the first one alone', async () => {
+  const gate = new Gate();
+  const sst = writer({ sink: { append: () => gate.opened }, blockSize: 500, batchBytes: 1_000 });
+  for (const [key, value] of plainRows(500)) sst.add(key, value);
+  const flushing = sst.flush().catch((error: unknown) => error);
+  // The sink has the first blocks.
+  await new Promise((resolve) => setImmediate(resolve));
+  let joined = 0;
+  const joining = [sst.abort(), sst.abort()].map((aborting) => aborting.then(() => joined++));
+  await new Promise((resolve) => setImmediate(resolve));
+  joining.push(sst.abort().then(() => joined++));
+  await new Promise((resolve) => setImmediate(resolve));
+  expect(joined).toBe(0);
+  gate.open();
+  await Promise.all(joining);
+  expect(await flushing).toMatchObject({ code: 'INVALID_STATE' });
+});
+
+it('from a call of abort() on neither press nor sink is called, whenever it comes', async () => {
+  for (let turns = 0; turns < 100; turns++) {
+    let aborted = false;
+    let late = 0;
+    const press: BlockPress = { ...NONE, press: (blocks) => (aborted && late++, NONE.press(blocks)) };
+    const sink = { append: () => (aborted && late++, Promise.resolve()) };
+    const sst = writer({ press, sink, blockSize: 500, batchBytes: 1_000 });
+    for (const [key, value] of plainRows(100)) sst.add(key, value);
+    const finishing = sst.finish().catch((error: unknown) => error);
+    for (let turn = 0; turn < turns; turn++) await Promise.resolve();
+    aborted = true;
+    await sst.abort();
+    await finishing;
+    expect(late, `after ${turns} turns`).toBe(0);
+  }
+});
+
 describe('index separators', () => {
   it.each([
     ['abc1', 'abd', 'abc2'],
