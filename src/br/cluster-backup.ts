@@ -2,9 +2,12 @@
 // Must never write a `backupmeta` of files that are not there.
 
 import { AbortScope } from '../core/abort.js';
+import { checkMethods, checkWholeNumber } from '../core/check-option.js';
 import { systemClock, systemRandom } from '../core/clock.js';
 import { BackupError } from '../core/errors.js';
 import type { BrInit, BrSchema } from '../format/br/messages.js';
+import { loadBrMessages } from '../format/br/proto/load.js';
+import { tableOfSchema } from '../format/br/tidb-schema.js';
 import type { BackupContainer } from '../ports/backup-container.js';
 import { retrying } from '../snapshot/backoff.js';
 import type { RetryPolicy } from '../snapshot/backoff.js';
@@ -12,11 +15,12 @@ import { findGone } from '../snapshot/half-snapshot.js';
 import type { Access } from '../snapshot/small-files.js';
 import { checkLock, planText, removeLock, takeLock } from './backup-lock.js';
 import type { BackupLock } from './backup-lock.js';
-import { BackupMetaWriter, checkNoBackup } from './backup-meta-writer.js';
+import { BackupMetaWriter, checkNoBackup, defaultMetaVersion } from './backup-meta-writer.js';
 import type { WrittenBackupMeta } from './backup-meta-writer.js';
 import type { BackupRequest } from './backup-request.js';
 import type { BackupStore } from './backup-store.js';
 import { gatherBackup } from './gather-backup.js';
+import { coalesceBrRanges } from './answered-ranges.js';
 import type { GatherOptions, GatheredBackup } from './gather-backup.js';
 
 /** Where `backupmeta` goes, and what of it only the caller knows. */
@@ -31,7 +35,7 @@ export interface ClusterBackupMeta {
   readonly schemas?: readonly BrInit<BrSchema>[];
   /** JSON of the DDL jobs that an incremental backup spans, in order. */
   readonly ddls?: readonly Uint8Array[];
-  /** Default 1. */
+  /** As takeBrBackup's. Default: 1 with `schemas`, 0 without. */
   readonly metaVersion?: 0 | 1;
   /** Whether each file must be in the container, with its size, before `backupmeta` names it. Default true: stores that write to their own disks, say, are found out. */
   readonly checkFiles?: boolean;
@@ -42,7 +46,7 @@ export interface ClusterBackup extends GatheredBackup {
 }
 
 /**
- * gatherBackup, with its errors, and what makes a backup of its files. Besides: FILE_EXISTS when the container holds a backup already, CONTAINER_IN_USE when one is being taken there or was cut off (discardBrBackup removes it),
+ * gatherBackup, with its errors, and what makes a backup of its files. Besides: INVALID_OPTION for `meta` that cannot be written, FILE_EXISTS when the container holds a backup already, CONTAINER_IN_USE when one is being taken there or was cut off (discardBrBackup removes it),
  * SNAPSHOT_INCOMPLETE for files that are not there; what the container fails with. A backup that fails leaves the lock, and what the stores have stored.
  */
 export async function backUpCluster(
@@ -52,6 +56,7 @@ export async function backUpCluster(
   meta: ClusterBackupMeta,
 ): Promise<ClusterBackup> {
   const { container, checkFiles = true } = meta;
+  await checkMeta(meta);
   using scope = new AbortScope(options.signal);
   const access: Access = { policy: policyOf(options), signal: scope.signal };
   await retrying(access.policy, scope.signal, () => container.create());
@@ -78,6 +83,23 @@ export async function backUpCluster(
   return { ...gathered, meta: written };
 }
 
+/** INVALID_OPTION for what cannot be written: at the door, and not after hours. */
+async function checkMeta(meta: ClusterBackupMeta): Promise<void> {
+  const { container, clusterVersion, brVersion, schemas = [], ddls, metaVersion = 1 } = meta;
+  checkMethods('container', container, 'BackupContainer', ['writeFile', 'readFile', 'listFiles', 'deleteFile']);
+  checkWholeNumber('metaVersion', metaVersion, 0, 1);
+  const messages = await loadBrMessages();
+  messages.encode('BackupMeta', { clusterVersion, brVersion, fileIndex: { ddls } });
+  for (const [index, schema] of schemas.entries()) {
+    try {
+      tableOfSchema(messages.decode('Schema', messages.encode('Schema', schema)));
+    } catch (cause) {
+      if (!BackupError.is(cause)) throw cause;
+      throw new BackupError('INVALID_OPTION', `schemas[${index}] must be TiDB's JSON: ${cause.message}`, { cause });
+    }
+  }
+}
+
 async function checkThere(container: BackupContainer, { files }: GatheredBackup, access: Access): Promise<void> {
   const asListed = files.map(({ name, size }) => ({ name, size: Number(size) }));
   const [first, ...others] = await findGone(container, asListed, access);
@@ -95,15 +117,18 @@ async function writeMeta(
   meta: ClusterBackupMeta,
   { policy, signal }: Access,
 ): Promise<WrittenBackupMeta> {
-  const { container, clusterVersion = '', brVersion = 'tidemark', schemas = [], ddls = [], metaVersion = 1 } = meta;
+  const { container, clusterVersion = '', brVersion = 'tidemark', schemas = [], ddls = [] } = meta;
+  const { metaVersion = defaultMetaVersion(schemas) } = meta;
   const { clusterId, ranges, isRawKv, cf, startVersion, endVersion, apiVersion } = request.facts;
   const { cipher } = request;
-  const writer = await BackupMetaWriter.open({ ...policy, container, version: metaVersion, cipher, signal });
+  const opening = { ...policy, container, version: metaVersion, cipher, signal };
+  // Hours of work would be lost to one failure that passes.
+  const writer = await retrying(policy, signal, () => BackupMetaWriter.open(opening));
   await writer.addFiles(files);
   for (const schema of schemas) await writer.addSchema(schema);
   for (const job of ddls) await writer.addDdl(job);
-  // BR reads them for raw KV alone. For transactional rows they tell a restore which keys have no rows, which no file says.
-  for (const { startKey, endKey } of ranges) await writer.addRawRange({ startKey, endKey, cf });
+  // As takeBrBackup.
+  for (const { startKey, endKey } of coalesceBrRanges(ranges)) await writer.addRawRange({ startKey, endKey, cf });
   const isTxnKv = !isRawKv && schemas.length === 0;
   const facts = { clusterId, clusterVersion, brVersion, startVersion, endVersion, isRawKv, isTxnKv, apiVersion };
   return await writer.finish(facts);

@@ -326,6 +326,33 @@ describe('a backup of a cluster', () => {
     });
   });
 
+  it('survives a container that fails in the end, once', async () => {
+    class Shaky extends MemoryContainer {
+      looks = 0;
+      override async readFile(name: string, offset: number, length: number): Promise<Uint8Array> {
+        if (name !== 'backupmeta' || ++this.looks !== 2) return await super.readFile(name, offset, length);
+        throw new BackupError('CONTAINER_UNAVAILABLE', 'not now', { retryable: true });
+      }
+    }
+    const container = new Shaky();
+    const { work } = await backup(new FakeTikv([]), { container, checkFiles: false });
+    await expect(work).resolves.toMatchObject({ rounds: 1 });
+    expect(container.looks).toBe(3);
+  });
+
+  it.each<[string, object]>([
+    ['a schema that is not JSON', { schemas: [{ db: utf8('{') }] }],
+    ['a schema without a database', { schemas: [{}] }],
+    ['a DDL job that is no bytes', { ddls: ['{}'] }],
+    ['a version to come', { metaVersion: 2 }],
+    ['a cluster version that is no text', { clusterVersion: 8 }],
+  ])('is not begun with %s', async (_name, change) => {
+    const tikv = new FakeTikv([]);
+    const { work } = await backup(tikv, change);
+    await expect(work).rejects.toMatchObject({ code: 'INVALID_OPTION' });
+    expect(tikv.requests).toEqual([]);
+  });
+
   it('shows no secret of its storage, whatever status a store ends with', async () => {
     const secret = 'wJalrXUtnFEMI/K7MDENG';
     const metadata = new grpc.Metadata();
