@@ -148,7 +148,7 @@ export class BackupRequestBuilder {
     return this.#with({}, { method, key: key.slice() });
   }
 
-  /** How keys and values in the files are to be encoded: the `api-version` of the cluster they will be restored to. Default: v1. */
+  /** How keys and values of raw KV are encoded in the files: the cluster's own `api-version`. (A cluster of v1 can convert to v2, but then answers for ranges of v2's keys, which were not asked for: ADAPTER_CONTRACT.) Default: v1. */
   apiVersion(apiVersion: RequestApiVersion): BackupRequestBuilder {
     if (!API_VERSIONS.includes(apiVersion)) {
       throw invalid('apiVersion', `must be one of ${API_VERSIONS.join(', ')}, got ${JSON.stringify(apiVersion)}`);

@@ -270,7 +270,7 @@ function checkAnswer(
   if (isEmptyRange(answer)) throw wrong('which has no keys');
   if (!isWithin(answer, allowed)) {
     throw wrong(
-      'which is more than it was asked for (stores before TiKV 6.5 do not know sub-ranges: useSubRanges: false)',
+      'which is more than it was asked for (stores before TiKV 6.5 do not know sub-ranges: useSubRanges: false; those that convert raw rows to another API version answer for other keys)',
     );
   }
   const { isRawKv, startVersion, endVersion } = request.facts;
