@@ -24,10 +24,15 @@ export function refuseSst(
   throw new BackupError(code, `${file.name} at offset ${offset}: ${what}`, { file: file.name, offset, cause });
 }
 
-/** Exactly `length` bytes, or CORRUPT_FILE. */
+/** Exactly `length` bytes; CORRUPT_FILE for fewer, ADAPTER_CONTRACT for what `read` must not give. */
 export async function readExactly(file: SstFile, offset: number, length: number): Promise<Uint8Array> {
-  const bytes = await file.read(offset, length);
-  if (bytes.length !== length) {
+  const bytes: unknown = await file.read(offset, length);
+  // Not the file's fault: it must not be taken for a damaged one.
+  if (!(bytes instanceof Uint8Array) || bytes.length > length) {
+    const what = bytes instanceof Uint8Array ? `${bytes.length} bytes` : `no Uint8Array but ${typeof bytes}`;
+    refuseSst(file, offset, `read was asked for ${length} bytes and gave ${what}`, 'ADAPTER_CONTRACT');
+  }
+  if (bytes.length < length) {
     refuseSst(file, offset, `${length} bytes were asked for, ${bytes.length} came: the file is cut off`);
   }
   return asPlainBytes(bytes);

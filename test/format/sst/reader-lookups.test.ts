@@ -107,4 +107,17 @@ describe('look-ups and ranges', () => {
       break;
     }
   });
+
+  it('a reading side that gives too much is at fault, not the file; one that gives too little has a file that is cut', async () => {
+    const rows: Row[] = [[Buffer.from('k'), Buffer.from('v')]];
+    const bytes = new Uint8Array((await writeSst(rows, { press: await pressFor('none') })).bytes);
+    const open = (give: (wanted: Uint8Array) => Uint8Array) =>
+      openBytes(bytes, { read: (offset, length) => Promise.resolve(give(bytes.slice(offset, offset + length))) });
+    const tooMuch = open((wanted) => Buffer.concat([wanted, wanted]));
+    await expect(tooMuch).rejects.toMatchObject({ code: 'ADAPTER_CONTRACT', file: 'test.sst' });
+    const text = open((wanted) => wanted.toString() as never);
+    await expect(text).rejects.toMatchObject({ code: 'ADAPTER_CONTRACT' });
+    await expect(open(() => undefined as never)).rejects.toMatchObject({ code: 'ADAPTER_CONTRACT' });
+    await expect(open((wanted) => wanted.subarray(1))).rejects.toMatchObject({ code: 'CORRUPT_FILE' });
+  });
 });
