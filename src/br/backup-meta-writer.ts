@@ -277,6 +277,11 @@ export class BackupMetaWriter {
   }
 }
 
+/** What BR writes, and reads: its restores of raw rows, and of transactional ones without tables, look for files in `backupmeta` alone, and end well where there are none. */
+export function defaultMetaVersion(schemas: readonly unknown[]): 0 | 1 {
+  return schemas.length > 0 ? 1 : 0;
+}
+
 /** FILE_EXISTS where a container holds a backup. */
 export async function checkNoBackup(container: BackupContainer): Promise<void> {
   try {

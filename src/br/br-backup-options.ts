@@ -17,6 +17,7 @@ import type { TaskPool } from '../schedule/task-pool.js';
 import type { BrFileSettings, BrKnobs, ResolvedBrEndpoint } from './br-endpoint-options.js';
 import { checkFileSettings, checkTimestamps, resolveBrEndpoint } from './br-endpoint-options.js';
 import type { BrRangeResponse } from './br-range-response.js';
+import { defaultMetaVersion } from './backup-meta-writer.js';
 import type { BlockPool } from './threads/block-pool.js';
 
 /** Where the rows come from. */
@@ -59,7 +60,10 @@ export type TakeBrBackupOptions = BrBackupSource &
     readonly schemas?: readonly BrBackupSchema[] | undefined;
     /** Of an incremental backup: what was done to schemas since its startTs, in order. TiDB's JSON of one job (model.Job) each. */
     readonly ddls?: readonly Uint8Array[] | undefined;
-    /** 1: lists of files, schemas and ranges in files of their own, which BR writes since 5.1; 0: all in `backupmeta`, which every release reads. Default 1. */
+    /**
+     * 1: lists of files, schemas and ranges in files of their own; 0: all in `backupmeta`. BR reads both for tables; of raw and of transactional keys without tables it reads 0 alone, and takes a backup of 1 for an empty one. Default: 1
+     * with `schemas`, 0 without.
+     */
     readonly metaVersion?: 0 | 1 | undefined;
     /** Told to whoever restores. Default 0. */
     readonly clusterId?: bigint | undefined;
@@ -98,7 +102,8 @@ export interface ResolvedBrBackup extends ResolvedBrEndpoint {
 
 /** Throws INVALID_OPTION with the option's name and value. */
 export function resolveBrBackup(options: TakeBrBackupOptions): ResolvedBrBackup {
-  const { kind, ranges, startTs = 0n, endTs, metaVersion = 1, schemas = [] } = options;
+  const { kind, ranges, startTs = 0n, endTs, schemas = [] } = options;
+  const { metaVersion = defaultMetaVersion(schemas) } = options;
   if (kind !== 'txn' && kind !== 'raw')
     throw new BackupError('INVALID_OPTION', `kind must be txn or raw, got ${String(kind)}`);
   checkMethods('container', options.container, 'BackupContainer', ['writeFile', 'readFile', 'listFiles', 'deleteFile']);

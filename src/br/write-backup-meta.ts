@@ -1,6 +1,7 @@
 // The meta data of a backup whose files are all stored: what takeBrBackup knows, as BR writes it.
 
 import { compareBytes } from '../core/bytes.js';
+import { coalesceRanges } from '../core/key-range.js';
 import type { Version } from '../core/version.js';
 import type { BrFile, BrInit, BrSchema } from '../format/br/messages.js';
 import { tableRange } from '../format/br/table-key.js';
@@ -33,8 +34,8 @@ export async function writeBackupMeta(
   await writer.addFiles(files);
   for (const schema of options.schemas) await writer.addSchema(withSums(schema, files, options.startTs === 0n));
   for (const job of asked.ddls ?? []) await writer.addDdl(job);
-  // BR reads them for raw KV alone. For transactional rows they tell a restore which keys have no rows, which no file says.
-  for (const { begin, end } of options.ranges)
+  // BR reads them for raw KV alone, and restores only what lies in one of them: those that touch are one. For transactional rows they tell a restore which keys have no rows, which no file says.
+  for (const { begin, end } of coalesceRanges(options.ranges))
     await writer.addRawRange({ startKey: begin, endKey: end, cf: isRaw ? cf : '' });
   return await writer.finish({
     clusterId,

@@ -9,6 +9,7 @@ import { takeBrBackup } from '../../src/br/take-br-backup.js';
 import { MemoryContainer } from '../../src/container/memory-container.js';
 import { equalBytes, utf8 } from '../../src/core/bytes.js';
 import { BackupError } from '../../src/core/errors.js';
+import { loadBrMessages } from '../../src/format/br/proto/load.js';
 import { tableIdOf, tableRange, tableRowKey } from '../../src/format/br/table-key.js';
 import { MemoryRangeSource } from '../../src/testing/memory-range-source.js';
 import { MemoryRestoreTarget } from '../../src/testing/memory-restore-target.js';
@@ -110,6 +111,41 @@ describe('raw rows from the beginning of all keys on, whose file has the same na
     await earliest.finish();
     await takeBrBackup({ ...asked, container: inner, resume: true });
     expect(await verifyBrBackup({ container: inner, cipher })).toMatchObject({ ok: true, problems: [] });
+  });
+});
+
+describe('what BR itself restores', () => {
+  it('of rows without tables is what lies in backupmeta: it looks nowhere else, and takes none for nothing to do', async () => {
+    const txn = new MemoryTxnSource();
+    txn.commit(txnRows(3));
+    const raw = new MemoryRangeSource();
+    raw.commit(manyRows(3, 9));
+    const range = (begin: string, end: string) => ({ begin: key(begin), end: key(end) });
+    const ranges = [range('k', 'k1'), range('k1', 'm'), range('o', 'p')];
+    for (const source of [{ kind: 'txn', source: txn } as const, { kind: 'raw', source: raw } as const]) {
+      const container = new MemoryContainer();
+      const { files } = await takeBrBackup({ ...source, container, ranges });
+      expect(await fileNames(container, 'backupmeta')).toEqual(['backupmeta']);
+      const meta = (await loadBrMessages()).decode('BackupMeta', await readAll(container, 'backupmeta'));
+      expect(meta).toMatchObject({ version: 0, fileIndex: undefined });
+      expect(meta.files.map(({ name }) => name)).toEqual(files.map(({ name }) => name));
+      // It restores no range that lies in two of these.
+      const shown = meta.rawRanges.map(({ startKey, endKey }) =>
+        [startKey, endKey].map((each) => Buffer.from(each).toString()),
+      );
+      expect(shown).toEqual([
+        ['k', 'm'],
+        ['o', 'p'],
+      ]);
+    }
+  });
+
+  it('of tables may lie beside it', async () => {
+    const source = new MemoryTxnSource();
+    source.commit([{ key: tableRowKey(7n, 1n), value: key('1') }]);
+    const container = new MemoryContainer();
+    await takeBrBackup({ kind: 'txn', source, container, ranges: [], schemas: [table(7n)] });
+    expect((await readBackupMeta(container)).meta).toMatchObject({ version: 1, isTxnKv: false });
   });
 });
 
