@@ -20,7 +20,7 @@ export interface SstScanOptions extends SstRange {
 /**
  * An SST file: a block-based table of format version 2 to 5 in bytewise order, with any checksum and with the compressions none, snappy, zlib, lz4 and zstd (without dictionaries).
  *
- * Errors of all calls: CORRUPT_FILE and CHECKSUM_MISMATCH for damage, UNSUPPORTED_FORMAT for what is not read, PACKAGE_MISSING for a codec or hash that is not installed, and whatever `read` throws. Calls may run at the same time. There is nothing to close.
+ * Errors of all calls: CORRUPT_FILE and CHECKSUM_MISMATCH for damage, UNSUPPORTED_FORMAT for what is not read, PACKAGE_MISSING for a codec or hash that is not installed, ADAPTER_CONTRACT where `read` gives what it must not, and whatever it throws. Calls may run at the same time. There is nothing to close.
  */
 export class SstReader {
   readonly #table: SstTable;
