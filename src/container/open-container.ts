@@ -1,6 +1,7 @@
 // From a URL to a container, by the URL's scheme. What belongs to a package of the host's is loaded only when it is wanted.
 
 import { BackupError } from '../core/errors.js';
+import { importPackage } from '../core/import-package.js';
 import { redactUrl } from '../core/redact-url.js';
 import type { BackupContainer } from '../ports/backup-container.js';
 import type { DirectoryContainerOptions } from './directory-container.js';
@@ -78,19 +79,6 @@ async function openS3(url: string, options: OpenContainerOptions): Promise<Backu
   return openS3Container(url, options.s3);
 }
 
-async function importS3() {
-  try {
-    return await import('./s3/open-s3-container.js');
-  } catch (cause) {
-    // Only that package itself: one that it needs and lacks is told as it is.
-    const isMissing = cause instanceof Error && 'code' in cause && cause.code === 'ERR_MODULE_NOT_FOUND';
-    if (!isMissing || !cause.message.includes(S3_PACKAGE)) throw cause;
-    throw new BackupError(
-      'PACKAGE_MISSING',
-      `containers in S3 need the package ${S3_PACKAGE}: npm install ${S3_PACKAGE}`,
-      {
-        cause,
-      },
-    );
-  }
+function importS3() {
+  return importPackage(S3_PACKAGE, 'containers in S3 need', () => import('./s3/open-s3-container.js'));
 }

@@ -1,8 +1,6 @@
 // The xxHashes that RocksDB's checksums are made of, from the optional package hash-wasm. Only read: no file is written with them here.
 
-import { BackupError } from '../../core/errors.js';
-
-const PACKAGE = 'hash-wasm';
+import { importPackage } from '../../core/import-package.js';
 
 /** The low 32 bits of the hash, seed 0. */
 export type Xxh = (bytes: Uint8Array) => number;
@@ -20,7 +18,11 @@ export async function loadXxh(type: XxHash): Promise<Xxh> {
 }
 
 async function newXxh(type: XxHash): Promise<Xxh> {
-  const { createXXHash32, createXXHash64, createXXHash3 } = await importPackage(type);
+  const { createXXHash32, createXXHash64, createXXHash3 } = await importPackage(
+    'hash-wasm',
+    `SST files with ${type} checksums need`,
+    () => import('hash-wasm'),
+  );
   const create = { xxHash: createXXHash32, xxHash64: createXXHash64, XXH3: createXXHash3 }[type];
   const hasher = await create();
   return (block) => {
@@ -37,16 +39,4 @@ async function newXxh(type: XxHash): Promise<Xxh> {
       0
     );
   };
-}
-
-async function importPackage(type: XxHash) {
-  try {
-    return await import('hash-wasm');
-  } catch (cause) {
-    throw new BackupError(
-      'PACKAGE_MISSING',
-      `SST files with ${type} checksums need the package ${PACKAGE}: npm install ${PACKAGE}`,
-      { cause },
-    );
-  }
 }

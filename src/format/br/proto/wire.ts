@@ -3,9 +3,7 @@
 // Its own decoder of whole messages (fromBinary) is not used: it lets a nested message run past its end into its parent's fields, takes a field of another wire type for the declared one, and reads lengths modulo 2^32. Here
 // each of these is found, or kept as an unknown field as protobuf says.
 
-import { BackupError } from '../../../core/errors.js';
-
-const PACKAGE = '@bufbuild/protobuf';
+import { importPackage } from '../../../core/import-package.js';
 
 /** Wire types. */
 export const VARINT = 0;
@@ -54,22 +52,12 @@ export interface Wire {
 
 /** PACKAGE_MISSING if the package is not installed. */
 export async function loadWire(): Promise<Wire> {
-  const { BinaryReader, BinaryWriter } = await importPackage();
+  const { BinaryReader, BinaryWriter } = await importPackage(
+    '@bufbuild/protobuf',
+    "the messages of TiKV's backup protocol need",
+    () => import('@bufbuild/protobuf/wire'),
+  );
   return { reader: (bytes) => new BinaryReader(bytes), writer: () => new BinaryWriter() };
-}
-
-async function importPackage() {
-  try {
-    return await import('@bufbuild/protobuf/wire');
-  } catch (cause) {
-    const missing = cause instanceof Error && 'code' in cause && cause.code === 'ERR_MODULE_NOT_FOUND';
-    if (!missing) throw cause;
-    throw new BackupError(
-      'PACKAGE_MISSING',
-      `the messages of TiKV's backup protocol need the package ${PACKAGE}: npm install ${PACKAGE}`,
-      { cause },
-    );
-  }
 }
 
 /** What is wrong with the bytes; the decoder says where. */
