@@ -92,7 +92,10 @@ export const storeLeaseCases: readonly StoreCase[] = [
         }
         await time.pass(Math.floor(ttl * 0.6));
         assert.equal(await read(b, KEY), 'a');
-        assert.equal(await acquire(b, 'b', LONG), undefined);
+        const second = await acquire(b, 'b', LONG);
+        // Where the machine was so slow that the lease had ended, the next attempt begins without this one.
+        await second?.release();
+        assert.equal(second, undefined);
         await time.pass(ttl);
         assert.equal(await read(b, KEY), undefined);
       }),

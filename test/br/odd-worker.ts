@@ -10,12 +10,8 @@ export const ECHO = 0;
 export const EXIT = 1;
 /** Ends the thread with an error that nothing catches. */
 export const CRASH = 2;
-/** Says how often the thread's event loop has turned between two requests, instead of ms. */
-export const TURNS = 4;
 /** Never answers. */
 export const HANG = 3;
-
-let turns = 0;
 
 export default async function oddWork({ blocks, cancelled }: PressRequest): Promise<unknown> {
   switch (blocks[0]?.[0]) {
@@ -29,9 +25,8 @@ export default async function oddWork({ blocks, cancelled }: PressRequest): Prom
     case HANG:
       return await new Promise(() => undefined);
     default: {
-      if (blocks[0]?.[0] === TURNS) setImmediate(() => turns++);
       const stored = Atomics.load(cancelled, 0) === 0 ? blocks : [];
-      const answer: PressAnswer = { ms: blocks[0]?.[0] === TURNS ? turns : (blocks[0]?.[1] ?? 0), stored };
+      const answer: PressAnswer = { ms: blocks[0]?.[1] ?? 0, stored };
       return move({ [transferableSymbol]: buffersOf(stored), [valueSymbol]: answer });
     }
   }

@@ -15,6 +15,13 @@ const presses = new Map<string, BlockPress>();
 
 /** piscina calls the default export with what `run` was given. Never rejects: an error that crosses threads as such is no BackupError any more. */
 export default async function pressBlocks(request: PressRequest): Promise<unknown> {
+  const answer = await pressed(request);
+  // Node frees what the codecs' native code has returned only when the event loop turns, and takes up to a thousand messages before it does: memory would grow by every block.
+  await systemClock.yieldToHost();
+  return answer;
+}
+
+async function pressed(request: PressRequest): Promise<unknown> {
   let began = systemClock.now();
   try {
     const press = await pressFor(request.compression, request.level);

@@ -60,7 +60,7 @@ export class PressThreads {
       concurrentTasksPerWorker: PER_THREAD,
       taskQueue: new PressLine(options.queue, turnOf),
       recordTiming: false,
-      // Else a thread that has work waits for more without ever turning its event loop, in which alone Node frees what the codecs' native code has returned: memory would grow by every block.
+      // Else a thread that has no work waits for more without turning its event loop, and keeps the memory of the last blocks.
       atomics: 'disabled',
       ...(options.execArgv === undefined ? {} : { execArgv: [...options.execArgv] }),
     });
