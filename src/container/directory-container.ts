@@ -55,6 +55,8 @@ export class DirectoryContainer implements BackupContainer {
   readonly #folders: Folders;
   /** Temporary files that this object is writing: never cleaned. */
   readonly #writing = new Set<string>();
+  /** Of those, what an abort could not remove. */
+  readonly #stuck = new Set<string>();
 
   /** @param location a path, or a URL `file:///abs/path` */
   constructor(location: string | URL, options: DirectoryContainerOptions = {}) {
@@ -91,6 +93,7 @@ export class DirectoryContainer implements BackupContainer {
 
   async writeFile(name: string, options: WriteFileOptions = {}): Promise<BackupFile> {
     checkFileName(name);
+    await this.#removeStuck();
     const path = join(this.path, name);
     const temporaryPath = `${path}.${this.#random.uid()}.temp`;
     try {
@@ -104,10 +107,25 @@ export class DirectoryContainer implements BackupContainer {
         fsync: this.#fsync,
         exclusive: options.exclusive ?? false,
         onClosed: () => this.#writing.delete(temporaryPath),
+        onStuck: () => this.#stuck.add(temporaryPath),
       });
     } catch (error) {
       this.#writing.delete(temporaryPath);
       throw this.#error(error, 'writing', name);
+    }
+  }
+
+  /** Temporary files that could not be removed, since the disk had become read-only say, go as soon as they can. */
+  async #removeStuck(): Promise<void> {
+    for (const path of this.#stuck) {
+      try {
+        await unlink(path);
+      } catch (error) {
+        // As long as it is so, the write that comes next is the one to tell of it.
+        if (!isMissing(error)) return;
+      }
+      this.#stuck.delete(path);
+      this.#writing.delete(path);
     }
   }
 

@@ -25,6 +25,8 @@ export interface DirectoryFileParts {
   readonly exclusive: boolean;
   /** Called once the temporary file is gone, by whichever way. */
   readonly onClosed: () => void;
+  /** Called when the temporary file could not be removed. */
+  readonly onStuck: () => void;
 }
 
 type FileState = 'open' | 'failed' | 'finished' | 'aborted';
@@ -61,7 +63,10 @@ export class DirectoryFile implements BackupFile {
       if (this.#temporaryFileExists) await unlink(this.#parts.temporaryPath);
     } catch (error) {
       // Gone already, by another abort or by someone who cleaned up: that is what was wanted.
-      if (systemErrorCode(error) !== 'ENOENT') throw this.#error(error, 'discarding');
+      if (systemErrorCode(error) !== 'ENOENT') {
+        this.#parts.onStuck();
+        throw this.#error(error, 'discarding');
+      }
     }
     this.#temporaryFileExists = false;
     this.#parts.onClosed();

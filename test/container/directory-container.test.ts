@@ -51,6 +51,22 @@ describe('where a DirectoryContainer is', () => {
 describe('temporary files', () => {
   const UID = '0123456789abcdef0123456789abcdef';
 
+  it('that an abort could not remove go with the next file', async () => {
+    const container = new DirectoryContainer(root);
+    const file = await container.writeFile('a');
+    const [name = ''] = await readdir(root);
+    // What no `unlink` removes, though it is there: as on a disk that has become read-only.
+    await rm(join(root, name));
+    await mkdir(join(root, name));
+    await expect(file.abort()).rejects.toThrow();
+    await put(container, 'b');
+    expect(await readdir(root)).toContain(name);
+    await rm(join(root, name), { recursive: true });
+    await writeFile(join(root, name), 'half');
+    await put(container, 'c');
+    expect((await readdir(root)).sort()).toEqual(['b', 'c']);
+  });
+
   it('are never listed, ours or others', async () => {
     const container = new DirectoryContainer(root);
     await put(container, 'logs/a');
@@ -236,6 +252,7 @@ function fileOn(handle: FakeHandle, fsync = true): DirectoryFile {
     fsync,
     exclusive: false,
     onClosed: () => {},
+    onStuck: () => undefined,
   });
 }
 
