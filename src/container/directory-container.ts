@@ -93,7 +93,7 @@ export class DirectoryContainer implements BackupContainer {
 
   async writeFile(name: string, options: WriteFileOptions = {}): Promise<BackupFile> {
     checkFileName(name);
-    await this.#removeStuck();
+    if (this.#stuck.size > 0) await this.#removeStuck();
     const path = join(this.path, name);
     const temporaryPath = `${path}.${this.#random.uid()}.temp`;
     try {
