@@ -88,7 +88,7 @@ export type { BlockCodec, SstCompression } from '../format/sst/codec.js';
 export type { SstFormatVersion } from '../format/sst/footer.js';
 export { SstReader, type SstScanOptions } from '../format/sst/sst-reader.js';
 export type { SstRange, SstReaderOptions } from '../format/sst/sst-table.js';
-export type { SstBatch, SstColumns } from '../format/sst/sst-batch.js';
+export type { SstBatch, SstPlaces } from '../format/sst/sst-batch.js';
 export type { SstEntryType } from '../format/sst/entry-types.js';
 export type { SstFile } from '../format/sst/sst-file.js';
 export type { SstChecksumType, SstFooter } from '../format/sst/read-footer.js';

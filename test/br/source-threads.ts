@@ -2,8 +2,10 @@
 
 import type { BlockPoolOptions } from '../../src/br/threads/block-pool.js';
 
-/** Under tsx (the benches) threads inherit its loader; under vitest they need to be given one. */
-export const sourceThreads: Pick<BlockPoolOptions, 'workerFile' | 'execArgv'> = {
-  workerFile: new URL('../../src/br/threads/block-worker.ts', import.meta.url),
-  execArgv: ['--import', 'tsx'],
-};
+/** Compiled (the benches) it is what a host has. */
+export const sourceThreads: Pick<BlockPoolOptions, 'workerFile' | 'execArgv'> = import.meta.url.endsWith('.js')
+  ? {}
+  : {
+      workerFile: new URL('../../src/br/threads/block-worker.ts', import.meta.url),
+      execArgv: ['--import', 'tsx'],
+    };

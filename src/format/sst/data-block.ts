@@ -7,13 +7,16 @@ import { readUint32LE } from '../../core/mutation.js';
 import { checkBlockBytes } from './block-opener.js';
 import { readBlockTail } from './block-tail.js';
 import { ENTRY_TYPES, INTERNAL_BYTES, RANGE_DELETION, VALUE } from './entry-types.js';
-import type { SstColumns } from './sst-batch.js';
+import { KEY_END, KEY_START, PLACE_NUMBERS, type SstPlaces, VALUE_END, VALUE_START } from './sst-batch.js';
 import type { SstFile } from './sst-file.js';
 import { refuseSst } from './sst-file.js';
 
 const FIRST_CAPACITY = 1024;
-/** Above so many shared bytes a copy by the engine beats a loop. */
-const LONG = 32;
+/** Keys are copied a word at a time, over their end: what stands there is written afterwards, or is nobody's. */
+const WORD_BYTES = 4;
+const SLACK_BYTES = WORD_BYTES - 1;
+/** Above so many bytes a copy by the engine beats a loop over words. */
+const LONG = 96;
 
 export interface DataBlockOptions {
   readonly file: Pick<SstFile, 'name'>;
@@ -25,7 +28,7 @@ export interface DataBlockOptions {
 }
 
 /**
- * Decodes one block after the other, strictly: lengths, restart points, known types, and internal keys that ascend; CORRUPT_FILE otherwise. What is behind the fields is valid until the next `decode`; `columns` gives what lasts.
+ * Decodes one block after the other, strictly: lengths, restart points, known types, and internal keys that ascend; CORRUPT_FILE otherwise. What is behind the fields is valid until the next `decode`; `places` gives what lasts.
  */
 export class DataBlockDecoder {
   readonly #options: DataBlockOptions;
@@ -36,21 +39,19 @@ export class DataBlockDecoder {
   isPlain = true;
   /** Sum of the lengths of the values. */
   valueTotal = 0;
-  /** Internal keys, one behind the other. */
-  keyBytes: Uint8Array = new Uint8Array(0);
+  /** Internal keys, one behind the other: the first `keyTotal` bytes. */
+  keyBytes = new Uint8Array(SLACK_BYTES);
   /** Sum of the lengths of the internal keys. */
   keyTotal = 0;
-  keyStarts = new Uint32Array(FIRST_CAPACITY);
-  /** Of the user keys. */
-  keyEnds = new Uint32Array(FIRST_CAPACITY);
-  valueStarts = new Uint32Array(FIRST_CAPACITY);
-  valueEnds = new Uint32Array(FIRST_CAPACITY);
+  /** As in SstPlaces: of the first `count` entries. */
+  at = new Uint32Array(PLACE_NUMBERS * FIRST_CAPACITY);
   raw: Uint8Array = new Uint8Array(0);
   /** Deletions of both kinds, and merges: for the counters of a file. */
   deletions = 0;
   merges = 0;
 
-  #shared = new Uint32Array(FIRST_CAPACITY);
+  #allValues = true;
+  #noSeqnos = true;
   #offset = 0;
   /** Where the varint that was read last ends. */
   #next = 0;
@@ -59,45 +60,54 @@ export class DataBlockDecoder {
     this.#options = options;
   }
 
-  /** `offset`: where the block is stored, for errors. With `reuse` the keys go into memory that the next `decode` overwrites. */
-  decode(raw: Uint8Array, offset: number, reuse = false): void {
+  /** `offset`: where the block is stored, for errors. */
+  decode(raw: Uint8Array, offset: number): void {
     this.#offset = offset;
     this.raw = raw;
     this.#parse();
-    checkBlockBytes(this.#options.file, offset, this.keyTotal, this.#options.maxBlockBytes);
-    if (!reuse || this.keyBytes.length < this.keyTotal) this.keyBytes = new Uint8Array(this.keyTotal);
-    this.#joinKeys();
-    this.#checkTypes();
+    const { globalSeqno, rangeDeletions = false } = this.#options;
+    if (globalSeqno && !this.#noSeqnos) this.#refuse('an entry has a sequence number, and the file a global one');
+    if (this.#allValues && !rangeDeletions) this.deletions = this.merges = 0;
+    else this.#checkTypes(rangeDeletions);
   }
 
-  /** The block's entries, in memory of their own (the values in the block's). Needs a `decode` without `reuse`. */
-  columns(): SstColumns {
-    const { count, keyBytes, raw } = this;
-    return {
-      keyBytes,
-      keyStarts: this.keyStarts.slice(0, count),
-      keyEnds: this.keyEnds.slice(0, count),
-      valueBytes: raw,
-      valueStarts: this.valueStarts.slice(0, count),
-      valueEnds: this.valueEnds.slice(0, count),
-    };
+  /** The block's entries, in memory of their own (the values in the block's). */
+  places(): SstPlaces {
+    const { count, keyTotal } = this;
+    // One piece of memory: a piece costs more than filling it.
+    const atBytes = Uint32Array.BYTES_PER_ELEMENT * PLACE_NUMBERS * count;
+    const memory = Buffer.allocUnsafeSlow(atBytes + keyTotal).buffer;
+    const at = new Uint32Array(memory, 0, PLACE_NUMBERS * count);
+    at.set(this.at.subarray(0, PLACE_NUMBERS * count));
+    const keyBytes = new Uint8Array(memory, atBytes, keyTotal);
+    keyBytes.set(this.keyBytes.subarray(0, keyTotal));
+    return { keyBytes, valueBytes: this.raw, at };
   }
 
   /** The internal key of an entry; shares memory. */
   internalKey(i: number): Uint8Array {
-    return this.keyBytes.subarray(this.keyStarts[i], (this.keyEnds[i] as number) + INTERNAL_BYTES);
+    const entry = PLACE_NUMBERS * i;
+    return this.keyBytes.subarray(this.at[entry + KEY_START], (this.at[entry + KEY_END] as number) + INTERNAL_BYTES);
   }
 
-  /** First pass: where everything is, and how long. */
+  /** Finds where everything is, makes the keys whole and compares each with the one before. One pass: what it says of an entry is in the processor's registers then. */
   #parse(): void {
     const { raw } = this;
     const { restartsAt: end, restarts } = readBlockTail(this.#options.file, this.#offset, raw);
+    const rawView = new DataView(raw.buffer, raw.byteOffset, raw.length);
+    let { keyBytes, at: places } = this;
+    let keyView = new DataView(keyBytes.buffer);
     let restart = 0;
     let nextRestart = readUint32LE(raw, end);
     let count = 0;
-    let keyTotal = 0;
     let valueTotal = 0;
-    let lastLength = 0;
+    let isPlain = true;
+    /** What is anywhere in the first four of the 8 bytes behind a user key, the type the lowest (0: a value), and in the last four. */
+    let tags = 0;
+    let seqnos = 0;
+    let lastStart = 0;
+    /** Where the last key ends and the next one begins. */
+    let start = 0;
     let at = 0;
     if (nextRestart !== 0) this.#refuse(`the first restart point is ${nextRestart}`);
     while (at < end) {
@@ -120,67 +130,83 @@ export class DataBlockDecoder {
         nextRestart = restart < restarts ? readUint32LE(raw, end + 4 * restart) : end;
       }
       const keyLength = shared + unshared;
+      const keyAt = at;
       const valueAt = at + unshared;
       at = valueAt + valueLength;
-      if (at > end || at > nextRestart || shared > lastLength || keyLength < INTERNAL_BYTES) {
+      if (at > end || at > nextRestart || shared > start - lastStart || keyLength < INTERNAL_BYTES) {
         this.#refuse(`the entry at ${entryAt} of the block cannot be: ${shared}, ${unshared} and ${valueLength} bytes`);
       }
-      if (count === this.keyEnds.length) {
-        // Many short entries share long keys: before there is room for more of them.
-        checkBlockBytes(this.#options.file, this.#offset, keyTotal, this.#options.maxBlockBytes);
-        this.#grow();
+      const place = PLACE_NUMBERS * count;
+      if (place === places.length) {
+        this.#growPlaces();
+        ({ at: places } = this);
       }
-      this.#shared[count] = shared;
-      this.valueStarts[count] = valueAt;
-      this.valueEnds[count] = at;
-      this.keyStarts[count] = keyTotal;
-      keyTotal += keyLength;
-      this.keyEnds[count] = keyTotal - INTERNAL_BYTES;
+      const keyEnd = start + keyLength;
+      if (keyEnd + SLACK_BYTES > keyBytes.length) {
+        this.#growKeys(keyEnd, start);
+        ({ keyBytes } = this);
+        keyView = new DataView(keyBytes.buffer);
+      }
+
+      if (shared > LONG) {
+        keyBytes.copyWithin(start, lastStart, lastStart + shared);
+      } else {
+        for (let j = 0; j < shared; j += WORD_BYTES) {
+          keyView.setUint32(start + j, keyView.getUint32(lastStart + j, true), true);
+        }
+      }
+      const to = start + shared;
+      if (unshared > LONG) {
+        keyBytes.set(raw.subarray(keyAt, valueAt), to);
+      } else {
+        // The restart points let these reads stay in the block, too.
+        for (let j = 0; j < unshared; j += WORD_BYTES) {
+          keyView.setUint32(to + j, rawView.getUint32(keyAt + j, true), true);
+        }
+      }
+      const userEnd = keyEnd - INTERNAL_BYTES;
+      if (unshared >= INTERNAL_BYTES) {
+        tags |= rawView.getUint32(valueAt - INTERNAL_BYTES, true) ^ VALUE;
+        seqnos |= rawView.getUint32(valueAt - WORD_BYTES, true);
+      } else {
+        tags |= keyView.getUint32(userEnd, true) ^ VALUE;
+        seqnos |= keyView.getUint32(userEnd + WORD_BYTES, true);
+      }
+
+      places[place + KEY_START] = start;
+      places[place + KEY_END] = userEnd;
+      places[place + VALUE_START] = valueAt;
+      places[place + VALUE_END] = at;
+      if (count > 0) {
+        // Only what is not shared can differ.
+        const lastUserEnd = start - INTERNAL_BYTES;
+        let i = to;
+        let lastI = lastStart + shared;
+        while (i < userEnd && lastI < lastUserEnd && keyBytes[i] === keyBytes[lastI]) {
+          i++;
+          lastI++;
+        }
+        if (i < userEnd && lastI < lastUserEnd) {
+          if ((keyBytes[i] as number) < (keyBytes[lastI] as number)) this.#refuseOrder(count);
+        } else if (userEnd - start <= lastUserEnd - lastStart) {
+          isPlain = false;
+          if (userEnd - start < lastUserEnd - lastStart || !this.#isOlder(userEnd, lastUserEnd))
+            this.#refuseOrder(count);
+        }
+      }
       valueTotal += valueLength;
-      lastLength = keyLength;
+      lastStart = start;
+      start = keyEnd;
       count++;
     }
     // A block without entries has its one restart point at its end.
     if (restart < restarts && !(count === 0 && restarts === 1)) this.#refuse('a restart point is not at an entry');
     this.count = count;
-    this.keyTotal = keyTotal;
+    this.keyTotal = start;
     this.valueTotal = valueTotal;
-  }
-
-  /** Second pass: keys become whole, each is compared with the one before. */
-  #joinKeys(): void {
-    const { raw, keyBytes, keyStarts, keyEnds, valueStarts, count } = this;
-    let isPlain = true;
-    let lastStart = 0;
-    let lastUserLength = -1;
-    for (let i = 0; i < count; i++) {
-      const start = keyStarts[i] as number;
-      const userLength = (keyEnds[i] as number) - start;
-      const shared = this.#shared[i] as number;
-      const unshared = userLength + INTERNAL_BYTES - shared;
-      const from = (valueStarts[i] as number) - unshared;
-      if (shared > LONG) keyBytes.copyWithin(start, lastStart, lastStart + shared);
-      else for (let j = 0; j < shared; j++) keyBytes[start + j] = keyBytes[lastStart + j] as number;
-      const to = start + shared;
-      if (unshared > 2 * LONG) keyBytes.set(raw.subarray(from, from + unshared), to);
-      else for (let j = 0; j < unshared; j++) keyBytes[to + j] = raw[from + j] as number;
-
-      // Only what is not shared can differ.
-      const shorter = userLength < lastUserLength ? userLength : lastUserLength;
-      let j = shared;
-      while (j < shorter && keyBytes[start + j] === keyBytes[lastStart + j]) j++;
-      if (j < shorter) {
-        if ((keyBytes[start + j] as number) < (keyBytes[lastStart + j] as number)) this.#refuseOrder(i);
-      } else if (userLength <= lastUserLength) {
-        isPlain = false;
-        if (userLength < lastUserLength || !this.#isOlder(start + userLength, lastStart + userLength)) {
-          this.#refuseOrder(i);
-        }
-      }
-      lastStart = start;
-      lastUserLength = userLength;
-    }
     this.isPlain = isPlain;
+    this.#allValues = (tags & 0xff) === 0;
+    this.#noSeqnos = ((tags & ~0xff) | seqnos) === 0;
   }
 
   /** Of one user key the newest comes first. */
@@ -193,17 +219,12 @@ export class DataBlockDecoder {
     return false;
   }
 
-  #checkTypes(): void {
-    const { keyBytes, keyEnds, count } = this;
-    const { globalSeqno, rangeDeletions = false } = this.#options;
+  #checkTypes(rangeDeletions: boolean): void {
+    const { keyBytes, at, count } = this;
     let deletions = 0;
     let merges = 0;
     for (let i = 0; i < count; i++) {
-      const at = keyEnds[i] as number;
-      const type = keyBytes[at] as number;
-      if (globalSeqno && !isZero(keyBytes, at + 1, at + INTERNAL_BYTES)) {
-        this.#refuse('an entry has a sequence number, and the file a global one');
-      }
+      const type = keyBytes[at[PLACE_NUMBERS * i + KEY_END] as number] as number;
       if (type === VALUE && !rangeDeletions) continue;
       this.isPlain = false;
       const name = ENTRY_TYPES[type];
@@ -236,18 +257,19 @@ export class DataBlockDecoder {
     return this.#refuse(`no number stands at ${from} of the block`);
   }
 
-  #grow(): void {
-    const capacity = 2 * this.keyEnds.length;
-    const grown = (column: Uint32Array): Uint32Array<ArrayBuffer> => {
-      const larger = new Uint32Array(capacity);
-      larger.set(column);
-      return larger;
-    };
-    this.#shared = grown(this.#shared);
-    this.keyStarts = grown(this.keyStarts);
-    this.keyEnds = grown(this.keyEnds);
-    this.valueStarts = grown(this.valueStarts);
-    this.valueEnds = grown(this.valueEnds);
+  #growPlaces(): void {
+    const larger = new Uint32Array(2 * this.at.length);
+    larger.set(this.at);
+    this.at = larger;
+  }
+
+  /** Many short entries may share long keys: what is too much is refused before there is room for it. */
+  #growKeys(wanted: number, used: number): void {
+    const { file, maxBlockBytes } = this.#options;
+    checkBlockBytes(file, this.#offset, wanted, maxBlockBytes);
+    const larger = new Uint8Array(Math.min(2 * wanted, maxBlockBytes) + SLACK_BYTES);
+    larger.set(this.keyBytes.subarray(0, used));
+    this.keyBytes = larger;
   }
 
   #refuseOrder(i: number): void {
@@ -259,9 +281,4 @@ export class DataBlockDecoder {
   #refuse(what: string): never {
     return refuseSst(this.#options.file, this.#offset, what);
   }
-}
-
-function isZero(bytes: Uint8Array, from: number, to: number): boolean {
-  for (let at = from; at < to; at++) if (bytes[at] !== 0) return false;
-  return true;
 }

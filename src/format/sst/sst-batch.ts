@@ -1,4 +1,4 @@
-// Entries of a file as columns: keys and values are places in two buffers, so that a scan makes no object per entry. Who wants objects asks for them.
+// Entries of a file as numbers: keys and values are places in two buffers, so that a scan makes no object per entry. Who wants objects asks for them.
 
 import { compareBytes } from '../../core/bytes.js';
 import { readUint32LE } from '../../core/mutation.js';
@@ -6,42 +6,46 @@ import { ENTRY_TYPES, INTERNAL_BYTES } from './entry-types.js';
 import type { SstEntryType } from './entry-types.js';
 
 /** Where the entries lie. Behind each user key in `keyBytes` stand its 8 bytes of sequence number and type. */
-export interface SstColumns {
+export interface SstPlaces {
   readonly keyBytes: Uint8Array;
-  readonly keyStarts: Uint32Array;
-  readonly keyEnds: Uint32Array;
   readonly valueBytes: Uint8Array;
-  readonly valueStarts: Uint32Array;
-  readonly valueEnds: Uint32Array;
+  /** Four numbers an entry: where its user key begins in `keyBytes` and ends, where its value begins in `valueBytes` and ends. Ends are exclusive. */
+  readonly at: Uint32Array;
 }
+
+/** Numbers per entry in `SstPlaces.at`, and where among them each stands. */
+export const PLACE_NUMBERS = 4;
+export const [KEY_START, KEY_END, VALUE_START, VALUE_END] = [0, 1, 2, 3] as const;
 
 /** Entries in the order that was asked for. The memory belongs to the receiver; all keys and values share it, so one of them keeps the batch's. */
 export class SstBatch {
-  readonly columns: SstColumns;
+  readonly places: SstPlaces;
   /** All entries are values, and no user key comes twice. */
   readonly isPlain: boolean;
   readonly #globalSeqno: bigint | undefined;
 
-  constructor(columns: SstColumns, isPlain: boolean, globalSeqno: bigint | undefined) {
-    this.columns = columns;
+  constructor(places: SstPlaces, isPlain: boolean, globalSeqno: bigint | undefined) {
+    this.places = places;
     this.isPlain = isPlain;
     this.#globalSeqno = globalSeqno;
   }
 
   get count(): number {
-    return this.columns.keyStarts.length;
+    return this.places.at.length / PLACE_NUMBERS;
   }
 
   /** The user key. */
   key(i: number): Uint8Array {
-    const { keyBytes, keyStarts, keyEnds } = this.columns;
-    return keyBytes.subarray(keyStarts[i], keyEnds[i]);
+    const { keyBytes, at } = this.places;
+    const entry = PLACE_NUMBERS * i;
+    return keyBytes.subarray(at[entry + KEY_START], at[entry + KEY_END]);
   }
 
   /** Empty for deletions. */
   value(i: number): Uint8Array {
-    const { valueBytes, valueStarts, valueEnds } = this.columns;
-    return valueBytes.subarray(valueStarts[i], valueEnds[i]);
+    const { valueBytes, at } = this.places;
+    const entry = PLACE_NUMBERS * i;
+    return valueBytes.subarray(at[entry + VALUE_START], at[entry + VALUE_END]);
   }
 
   type(i: number): SstEntryType {
@@ -49,15 +53,14 @@ export class SstBatch {
   }
 
   typeByte(i: number): number {
-    const { keyBytes, keyEnds } = this.columns;
-    return keyBytes[keyEnds[i] as number] as number;
+    return this.places.keyBytes[this.#keyEnd(i)] as number;
   }
 
   /** The file's global one where it has one. */
   seqno(i: number): bigint {
     if (this.#globalSeqno !== undefined) return this.#globalSeqno;
-    const { keyBytes, keyEnds } = this.columns;
-    const at = keyEnds[i] as number;
+    const { keyBytes } = this.places;
+    const at = this.#keyEnd(i);
     return (BigInt(readUint32LE(keyBytes, at + 4)) << 24n) | BigInt(readUint32LE(keyBytes, at) >>> 8);
   }
 
@@ -73,8 +76,8 @@ export class SstBatch {
 
   /** With sequence number and type. */
   internalKey(i: number): Uint8Array {
-    const { keyBytes, keyStarts, keyEnds } = this.columns;
-    return keyBytes.subarray(keyStarts[i], (keyEnds[i] as number) + INTERNAL_BYTES);
+    const { keyBytes, at } = this.places;
+    return keyBytes.subarray(at[PLACE_NUMBERS * i + KEY_START], this.#keyEnd(i) + INTERNAL_BYTES);
   }
 
   /** In a batch in ascending order: the first entry whose user key is not below `key`; `count` if there is none. */
@@ -92,28 +95,29 @@ export class SstBatch {
   /** The entries from `first` up to, not including, `last`. Shares memory. */
   slice(first: number, last: number): SstBatch {
     if (first === 0 && last === this.count) return this;
-    return this.#with((column) => column.subarray(first, last));
+    return this.#with(this.places.at.subarray(PLACE_NUMBERS * first, PLACE_NUMBERS * last));
   }
 
   reversed(): SstBatch {
-    return this.#with((column) => column.slice().reverse());
+    return this.pick(Array.from({ length: this.count }, (_, i) => this.count - 1 - i));
   }
 
-  /** Only the entries at these places, in their order. */
-  pick(places: readonly number[]): SstBatch {
-    return this.#with((column) => Uint32Array.from(places, (place) => column[place] as number));
+  /** Only these entries, in the order in which they are named. */
+  pick(entries: readonly number[]): SstBatch {
+    const { at } = this.places;
+    const picked = new Uint32Array(PLACE_NUMBERS * entries.length);
+    for (const [i, entry] of entries.entries()) {
+      picked.set(at.subarray(PLACE_NUMBERS * entry, PLACE_NUMBERS * (entry + 1)), PLACE_NUMBERS * i);
+    }
+    return this.#with(picked);
   }
 
-  #with(change: (column: Uint32Array) => Uint32Array): SstBatch {
-    const { keyBytes, keyStarts, keyEnds, valueBytes, valueStarts, valueEnds } = this.columns;
-    const columns = {
-      keyBytes,
-      keyStarts: change(keyStarts),
-      keyEnds: change(keyEnds),
-      valueBytes,
-      valueStarts: change(valueStarts),
-      valueEnds: change(valueEnds),
-    };
-    return new SstBatch(columns, this.isPlain, this.#globalSeqno);
+  #keyEnd(i: number): number {
+    return this.places.at[PLACE_NUMBERS * i + KEY_END] as number;
+  }
+
+  #with(at: Uint32Array): SstBatch {
+    const { keyBytes, valueBytes } = this.places;
+    return new SstBatch({ keyBytes, valueBytes, at }, this.isPlain, this.#globalSeqno);
   }
 }

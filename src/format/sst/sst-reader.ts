@@ -86,7 +86,7 @@ export class SstReader {
     let before: SstBatch | undefined;
     for await (const { handle, raw } of table.readDataBlocks({ from, to }, backward, signal)) {
       decoder.decode(raw, handle.offset);
-      const batch = new SstBatch(decoder.columns(), decoder.isPlain, globalSeqno);
+      const batch = new SstBatch(decoder.places(), decoder.isPlain, globalSeqno);
       if (batch.count === 0) continue;
       this.#checkNeighbours(backward ? batch : before, backward ? before : batch, handle.offset);
       before = batch;

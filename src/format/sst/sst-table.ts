@@ -24,7 +24,7 @@ export interface SstReaderOptions extends SstFile {
   readonly loadCodec?: ((compression: SstCompression) => Promise<BlockCodec>) | undefined;
   /** Most bytes of a block, stored or raw, and most bytes of its keys once they are whole. What takes more is refused with UNSUPPORTED_FORMAT, before memory is taken for it. Default 256 MiB. */
   readonly maxBlockBytes?: number | undefined;
-  /** Scans read so many bytes at once, and as many ahead. Default 1 MiB. */
+  /** Scans read so many bytes at once, and twice as many ahead. Default 1 MiB. */
   readonly readAheadBytes?: number | undefined;
   /** Scans let others run now and then. Default: the system's. */
   readonly clock?: Pick<Clock, 'yieldToHost'> | undefined;
@@ -279,7 +279,7 @@ export class SstTable {
     const decoder = this.newDecoder(true);
     decoder.decode(await this.#readUncompressed(handle, 'the block of range deletions'), handle.offset);
     this.#checkRangeDeletions(decoder.count);
-    const batch = new SstBatch(decoder.columns(), false, this.properties.globalSeqno);
+    const batch = new SstBatch(decoder.places(), false, this.properties.globalSeqno);
     return new RangeDeletions(
       Array.from({ length: batch.count }, (_, i) => ({
         begin: batch.key(i),

@@ -58,7 +58,7 @@ class DataCheck {
   check({ handle, place, raw }: DataBlock): void {
     const decoder = this.#decoder;
     this.handles.push(handle);
-    decoder.decode(raw, handle.offset, true);
+    decoder.decode(raw, handle.offset);
     if (decoder.count === 0) this.#refuse(handle, 'a data block without entries');
     const first = decoder.internalKey(0);
     const last = decoder.internalKey(decoder.count - 1).slice();

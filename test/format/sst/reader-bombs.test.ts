@@ -8,6 +8,7 @@ import { writeUint32LE } from '../../../src/core/mutation.js';
 import type { SstCompression } from '../../../src/format/sst/codec.js';
 import { loadCodec } from '../../../src/format/sst/codecs/load-codec.js';
 import { DataBlockDecoder } from '../../../src/format/sst/data-block.js';
+import { PLACE_NUMBERS } from '../../../src/format/sst/sst-batch.js';
 import { type BlockHandle, encodeBlockHandle, encodeFooter } from '../../../src/format/sst/footer.js';
 import { encodeMetaBlock } from '../../../src/format/sst/meta-block.js';
 import { readMetaEntries } from '../../../src/format/sst/meta-entries.js';
@@ -67,10 +68,15 @@ describe('small files that would take much memory', () => {
   it('many entries that share one key take no more room than maxBlockBytes has keys for', () => {
     const maxBlockBytes = 1 << 20;
     const file = { name: 'test.sst' };
-    const decoder = new DataBlockDecoder({ file, maxBlockBytes, globalSeqno: false });
     const raw = sameKeyAgain(340_000);
+    const ofData = new DataBlockDecoder({ file, maxBlockBytes, globalSeqno: false });
+    expect(() => ofData.decode(raw, 0)).toThrow(/comes after/);
+    expect(ofData.keyBytes.length).toBeLessThan(100);
+    // Range deletions need not be in order.
+    const decoder = new DataBlockDecoder({ file, maxBlockBytes, globalSeqno: false, rangeDeletions: true });
     expect(() => decoder.decode(raw, 0)).toThrow(/maxBlockBytes/);
-    expect(decoder.keyStarts.length).toBeLessThanOrEqual(2 * (maxBlockBytes / 8));
+    expect(decoder.at.length / PLACE_NUMBERS).toBeLessThanOrEqual(2 * (maxBlockBytes / 8));
+    expect(decoder.keyBytes.length).toBeLessThanOrEqual(maxBlockBytes + 3);
   });
 
   it('what is kept as objects is never compressed: range deletions and the names of blocks', async () => {

@@ -17,14 +17,18 @@ const SOURCE = new URL('./sst-file-writer.cc', import.meta.url);
 
 /** Rows as the program reads them. */
 export function encodeRows(rows: Iterable<Row>): Buffer {
-  const pieces: Uint8Array[] = [];
+  let bytes = Buffer.alloc(1 << 16);
+  let at = 0;
   for (const [key, value] of rows) {
-    const lengths = Buffer.alloc(8);
-    lengths.writeUInt32LE(key.length, 0);
-    lengths.writeUInt32LE(value.length, 4);
-    pieces.push(lengths, key, value);
+    const end = at + 8 + key.length + value.length;
+    if (end > bytes.length) bytes = Buffer.concat([bytes.subarray(0, at)], 2 * end);
+    bytes.writeUInt32LE(key.length, at);
+    bytes.writeUInt32LE(value.length, at + 4);
+    bytes.set(key, at + 8);
+    bytes.set(value, at + 8 + key.length);
+    at = end;
   }
-  return Buffer.concat(pieces);
+  return bytes.subarray(0, at);
 }
 
 /** Writes the file; with `bench` returns how many seconds that took, without reading the rows. */
