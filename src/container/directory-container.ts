@@ -20,6 +20,9 @@ import { containerError } from './file-error.js';
 import { checkFileName } from '../core/file-name.js';
 import { Folders } from './folders.js';
 
+/** Temporary files of failed writes whose removal is tried again. */
+const MAX_STUCK = 1_000;
+
 export interface DirectoryContainerOptions {
   /**
    * Whether `finish` waits until the file and its name are on the disk. Default true. Without it a power failure may take finished files away, or leave them
@@ -107,12 +110,21 @@ export class DirectoryContainer implements BackupContainer {
         fsync: this.#fsync,
         exclusive: options.exclusive ?? false,
         onClosed: () => this.#writing.delete(temporaryPath),
-        onStuck: () => this.#stuck.add(temporaryPath),
+        onStuck: () => this.#keepStuck(temporaryPath),
       });
     } catch (error) {
       this.#writing.delete(temporaryPath);
       throw this.#error(error, 'writing', name);
     }
+  }
+
+  #keepStuck(path: string): void {
+    this.#stuck.add(path);
+    if (this.#stuck.size <= MAX_STUCK) return;
+    // The oldest one is left to whoever cleans temporary files by their age.
+    const [oldest = path] = this.#stuck;
+    this.#stuck.delete(oldest);
+    this.#writing.delete(oldest);
   }
 
   /** Temporary files that could not be removed, since the disk had become read-only say, go as soon as they can. */

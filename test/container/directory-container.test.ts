@@ -67,6 +67,27 @@ describe('temporary files', () => {
     expect((await readdir(root)).sort()).toEqual(['b', 'c']);
   });
 
+  it('that aborts could not remove are remembered up to a bound; the oldest are left to the cleaning by age', async () => {
+    const container = new DirectoryContainer(root, { fsync: false, random: { next: () => 0, uid: () => UID } });
+    const stuck: string[] = [];
+    for (let i = 0; i <= 1_000; i++) {
+      const file = await container.writeFile(`a${i}`);
+      const path = join(root, `a${i}.${UID}.temp`);
+      stuck.push(path);
+      await rm(path);
+      await mkdir(path);
+      await expect(file.abort()).rejects.toThrow();
+    }
+    for (const path of stuck) {
+      await rm(path, { recursive: true });
+      await writeFile(path, 'half');
+      await utimes(path, 1000, 1000);
+    }
+    expect(await container.cleanTemporaryFiles()).toBe(1);
+    await put(container, 'b');
+    expect(await readdir(root)).toEqual(['b']);
+  });
+
   it('are never listed, ours or others', async () => {
     const container = new DirectoryContainer(root);
     await put(container, 'logs/a');
