@@ -3,12 +3,12 @@
 export type { BrCipher, BrCipherMethod, BrFile, BrKeyRange, BrRawRange, BrTableMeta } from '../format/br/messages.js';
 
 // The meta data of a backup.
-export { readBackupMeta } from './backup-meta.js';
-export type { BackupMetaReader, BrBackupMetaHead, ReadBackupMetaOptions } from './backup-meta.js';
-export { BackupMetaWriter } from './backup-meta-writer.js';
-export type { BackupMetaFacts, BackupMetaWriterOptions, WrittenBackupMeta } from './backup-meta-writer.js';
-export { inspectBackupMeta, renderBackupMeta, renderBackupMetaJson } from './inspect-backup-meta.js';
-export type { BackupMetaDescription } from './inspect-backup-meta.js';
+export { readBackupMeta } from './meta/backup-meta.js';
+export type { BackupMetaReader, BrBackupMetaHead, ReadBackupMetaOptions } from './meta/backup-meta.js';
+export { BackupMetaWriter } from './meta/backup-meta-writer.js';
+export type { BackupMetaFacts, BackupMetaWriterOptions, WrittenBackupMeta } from './meta/backup-meta-writer.js';
+export { inspectBackupMeta, renderBackupMeta, renderBackupMetaJson } from './meta/inspect-backup-meta.js';
+export type { BackupMetaDescription } from './meta/inspect-backup-meta.js';
 export type {
   TidbColumn,
   TidbDatabase,
@@ -46,19 +46,24 @@ export type {
 export { BlockPool } from './threads/block-pool.js';
 export type { BlockPoolOptions, BlockPressOptions } from './threads/block-pool.js';
 export type { TxnBatch, TxnRangeSource, TxnScanRequest } from '../ports/txn-range-source.js';
-export { takeBrBackup, type BrBackupResult } from './take-br-backup.js';
-export { discardBrBackup, type DiscardBrBackupOptions } from './discard-br-backup.js';
-export type { BrBackupProgress, BrBackupSchema, BrBackupSource, TakeBrBackupOptions } from './br-backup-options.js';
-export { BrEndpoint } from './br-endpoint.js';
-export type { BrEndpointOptions, BrFileSettings, BrKnobs, BrRangesRequest } from './br-endpoint-options.js';
-export type { BrRangeFailed, BrRangeResponse, BrRangeStored } from './br-range-response.js';
+export { takeBrBackup, type BrBackupResult } from './backup/take-br-backup.js';
+export { discardBrBackup, type DiscardBrBackupOptions } from './backup/discard-br-backup.js';
+export type {
+  BrBackupProgress,
+  BrBackupSchema,
+  BrBackupSource,
+  TakeBrBackupOptions,
+} from './backup/br-backup-options.js';
+export { BrEndpoint } from './backup/br-endpoint.js';
+export type { BrEndpointOptions, BrFileSettings, BrKnobs, BrRangesRequest } from './backup/br-endpoint-options.js';
+export type { BrRangeFailed, BrRangeResponse, BrRangeStored } from './backup/br-range-response.js';
 
 // Rows as the files of a backup.
-export { BrSnapshotWriter, DEFAULT_SST_MAX_SIZE } from './br-snapshot-writer.js';
-export type { BrPieceAnswer, BrRawRows, BrSnapshotWriterOptions, BrTxnRows } from './br-snapshot-writer.js';
-export type { BrFileFacts, BytePace } from './br-file-writer.js';
-export { BrFileNames } from './br-file-names.js';
-export type { BrFileNamesOptions, BrFileRegion, BrNameParts, BrPieceName } from './br-file-names.js';
+export { BrSnapshotWriter, DEFAULT_SST_MAX_SIZE } from './backup/br-snapshot-writer.js';
+export type { BrPieceAnswer, BrRawRows, BrSnapshotWriterOptions, BrTxnRows } from './backup/br-snapshot-writer.js';
+export type { BrFileFacts, BytePace } from './backup/br-file-writer.js';
+export { BrFileNames } from './backup/br-file-names.js';
+export type { BrFileNamesOptions, BrFileRegion, BrNameParts, BrPieceName } from './backup/br-file-names.js';
 export { brFileName, parseBrFileName } from '../format/br/file-name.js';
 export type { BrFileDescriptor, BrStorageName } from '../format/br/file-name.js';
 export {
@@ -98,7 +103,7 @@ export type { VerifiedSst } from '../format/sst/verify-sst.js';
 export { loadCodec, type CodecOptions } from '../format/sst/codecs/load-codec.js';
 
 // Restore and verify.
-export { restoreBrBackup } from './restore-br.js';
+export { restoreBrBackup } from './restore/restore-br.js';
 export type {
   BrChainLink,
   BrTableRewrite,
@@ -106,27 +111,27 @@ export type {
   RestoreBrProgress,
   RestoreBrResult,
   RestoredBrTable,
-} from './restore-options.js';
-export { verifyBrBackup } from './restore-verify.js';
-export type { VerifyBrOptions } from './restore-verify.js';
-export type { BrVerifyProblem, BrVerifyProgress, BrVerifyReport, BrVerifyTotals } from './restore-verify-report.js';
+} from './restore/options.js';
+export { verifyBrBackup } from './restore/verify.js';
+export type { VerifyBrOptions } from './restore/verify.js';
+export type { BrVerifyProblem, BrVerifyProgress, BrVerifyReport, BrVerifyTotals } from './restore/verify-report.js';
 
 // Asking a cluster of TiKV for a backup, and being asked like one.
-export { BackupRequestBuilder } from './backup-request-builder.js';
-export type { TableIds, TablePart } from './backup-request-builder.js';
-export { BackupRequest } from './backup-request.js';
-export type { BackupRequestFacts, RequestApiVersion } from './backup-request.js';
-export { StorageBackend, azureCustomerKey } from './storage-backend.js';
-export type { StorageKind } from './storage-backend.js';
-export { storageFromUrl } from './storage-url.js';
+export { BackupRequestBuilder } from './request/backup-request-builder.js';
+export type { TableIds, TablePart } from './request/backup-request-builder.js';
+export { BackupRequest } from './request/backup-request.js';
+export type { BackupRequestFacts, RequestApiVersion } from './request/backup-request.js';
+export { StorageBackend, azureCustomerKey } from './request/storage-backend.js';
+export type { StorageKind } from './request/storage-backend.js';
+export { storageFromUrl } from './request/storage-url.js';
 export { TikvBackupClient } from './grpc/tikv-backup-client.js';
 export type { TikvBackupClientOptions, TikvBackupOptions } from './grpc/tikv-backup-client.js';
-export { backUpCluster } from './cluster-backup.js';
-export type { ClusterBackup, ClusterBackupMeta } from './cluster-backup.js';
-export { gatherBackup } from './gather-backup.js';
-export type { GatherOptions, GatheredBackup, StoreAnswer } from './gather-backup.js';
-export type { AnsweredRange } from './answered-ranges.js';
-export type { BackupStore } from './backup-store.js';
+export { backUpCluster } from './request/cluster-backup.js';
+export type { ClusterBackup, ClusterBackupMeta } from './request/cluster-backup.js';
+export { gatherBackup } from './request/gather-backup.js';
+export type { GatherOptions, GatheredBackup, StoreAnswer } from './request/gather-backup.js';
+export type { AnsweredRange } from './request/answered-ranges.js';
+export type { BackupStore } from './request/backup-store.js';
 export { BackupServer, serveBackup } from './grpc/serve-backup.js';
 export type { ServeBackupOptions } from './grpc/serve-backup.js';
 export { localFolders, type OpenStorage } from './grpc/request-storage.js';

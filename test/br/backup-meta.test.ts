@@ -1,7 +1,7 @@
 import { createCipheriv, createHash } from 'node:crypto';
 import { describe, expect, it } from 'vitest';
-import { BackupMetaWriter } from '../../src/br/backup-meta-writer.js';
-import { readBackupMeta } from '../../src/br/backup-meta.js';
+import { BackupMetaWriter } from '../../src/br/meta/backup-meta-writer.js';
+import { readBackupMeta } from '../../src/br/meta/backup-meta.js';
 import { MemoryContainer } from '../../src/container/memory-container.js';
 import { utf8 } from '../../src/core/bytes.js';
 import { BackupError } from '../../src/core/errors.js';

@@ -2,8 +2,8 @@
 
 import fc from 'fast-check';
 import { describe, expect, it } from 'vitest';
-import { readBackupMeta } from '../../src/br/backup-meta.js';
-import { takeBrBackup } from '../../src/br/take-br-backup.js';
+import { readBackupMeta } from '../../src/br/meta/backup-meta.js';
+import { takeBrBackup } from '../../src/br/backup/take-br-backup.js';
 import { MemoryContainer } from '../../src/container/memory-container.js';
 import { keyAfter, utf8 } from '../../src/core/bytes.js';
 import { BackupError } from '../../src/core/errors.js';

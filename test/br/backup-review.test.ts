@@ -1,11 +1,11 @@
 // takeBrBackup where it is resumed with other options, and where its ranges touch: what it says is done must be what a restore reads.
 
 import { describe, expect, it } from 'vitest';
-import { readBackupMeta } from '../../src/br/backup-meta.js';
-import { discardBrBackup } from '../../src/br/discard-br-backup.js';
-import { restoreBrBackup } from '../../src/br/restore-br.js';
-import { verifyBrBackup } from '../../src/br/restore-verify.js';
-import { takeBrBackup } from '../../src/br/take-br-backup.js';
+import { readBackupMeta } from '../../src/br/meta/backup-meta.js';
+import { discardBrBackup } from '../../src/br/backup/discard-br-backup.js';
+import { restoreBrBackup } from '../../src/br/restore/restore-br.js';
+import { verifyBrBackup } from '../../src/br/restore/verify.js';
+import { takeBrBackup } from '../../src/br/backup/take-br-backup.js';
 import { MemoryContainer } from '../../src/container/memory-container.js';
 import { equalBytes, utf8 } from '../../src/core/bytes.js';
 import { BackupError } from '../../src/core/errors.js';

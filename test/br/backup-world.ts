@@ -8,7 +8,7 @@ import type { KeyRange } from '../../src/core/key-range.js';
 import { NORMAL_KEYS } from '../../src/core/key-range.js';
 import type { BrFile } from '../../src/format/br/messages.js';
 import type { BackupContainer, BackupFile, WriteFileOptions } from '../../src/ports/backup-container.js';
-import type { BrRangeResponse, BrRangeStored } from '../../src/br/br-range-response.js';
+import type { BrRangeResponse, BrRangeStored } from '../../src/br/backup/br-range-response.js';
 import type { MemoryTxnSource, TxnChange, TxnRow } from '../../src/testing/memory-txn-source.js';
 import { expectCover, readAll } from '../snapshot/world.js';
 

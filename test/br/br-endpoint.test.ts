@@ -1,7 +1,7 @@
 // The BR endpoint alone: ranges in, answers and files out.
 
 import { describe, expect, it } from 'vitest';
-import { BrEndpoint } from '../../src/br/br-endpoint.js';
+import { BrEndpoint } from '../../src/br/backup/br-endpoint.js';
 import { MemoryContainer } from '../../src/container/memory-container.js';
 import { MemoryRangeSource } from '../../src/testing/memory-range-source.js';
 import { MemoryTxnSource } from '../../src/testing/memory-txn-source.js';

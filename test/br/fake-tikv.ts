@@ -6,8 +6,8 @@ import type { Clock } from '../../src/core/clock.js';
 import type { BrError } from '../../src/format/br/error-messages.js';
 import type { BrFile, BrInit, BrKeyRange } from '../../src/format/br/messages.js';
 import type { BrBackupRequest, BrBackupResponse } from '../../src/format/br/request-messages.js';
-import { compareEnds, isEmptyRange } from '../../src/br/br-range.js';
-import type { BackupStore } from '../../src/br/backup-store.js';
+import { compareEnds, isEmptyRange } from '../../src/br/backup/br-range.js';
+import type { BackupStore } from '../../src/br/request/backup-store.js';
 
 export interface FakeRegion {
   readonly id: number;

@@ -1,5 +1,5 @@
 import { describe, expect, it } from 'vitest';
-import { BrFileNames } from '../../src/br/br-file-names.js';
+import { BrFileNames } from '../../src/br/backup/br-file-names.js';
 import { utf8 } from '../../src/core/bytes.js';
 import { parseBrFileName } from '../../src/format/br/file-name.js';
 import { ManualClock } from '../../src/testing/manual-clock.js';

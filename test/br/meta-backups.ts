@@ -1,8 +1,8 @@
 // Backups whose meta data alone matters.
 
 import { utf8 } from '../../src/core/bytes.js';
-import type { BackupMetaReader } from '../../src/br/backup-meta.js';
-import { BackupMetaWriter, type BackupMetaWriterOptions } from '../../src/br/backup-meta-writer.js';
+import type { BackupMetaReader } from '../../src/br/meta/backup-meta.js';
+import { BackupMetaWriter, type BackupMetaWriterOptions } from '../../src/br/meta/backup-meta-writer.js';
 import { MemoryContainer } from '../../src/container/memory-container.js';
 import type { BrCipher, BrFile } from '../../src/format/br/messages.js';
 import type { BackupContainer } from '../../src/ports/backup-container.js';

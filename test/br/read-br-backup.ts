@@ -3,7 +3,7 @@
 import { createHash } from 'node:crypto';
 import { expect } from 'vitest';
 import { compareBytes, equalBytes, toHex } from '../../src/core/bytes.js';
-import { readBackupMeta } from '../../src/br/backup-meta.js';
+import { readBackupMeta } from '../../src/br/meta/backup-meta.js';
 import { BrCipherStream, isEncrypting } from '../../src/format/br/cipher.js';
 import { checkTxnDataKey, engineKeyOf, tsOf, userKeyOf } from '../../src/format/br/engine-key.js';
 import type { BrCipher, BrFile } from '../../src/format/br/messages.js';

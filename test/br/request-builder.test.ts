@@ -1,8 +1,8 @@
 import { inspect } from 'node:util';
 import { describe, expect, it } from 'vitest';
 import { fromHex, toHex, utf8 } from '../../src/core/bytes.js';
-import { BackupRequestBuilder } from '../../src/br/backup-request-builder.js';
-import { StorageBackend } from '../../src/br/storage-backend.js';
+import { BackupRequestBuilder } from '../../src/br/request/backup-request-builder.js';
+import { StorageBackend } from '../../src/br/request/storage-backend.js';
 import type { BrKeyRange } from '../../src/format/br/messages.js';
 
 const base = new BackupRequestBuilder().clusterId(7n).storage('local:///backup');

@@ -4,7 +4,7 @@ import fc from 'fast-check';
 import { describe, expect, it } from 'vitest';
 import { BackupError } from '../../src/core/errors.js';
 import { receivedRequest } from '../../src/br/grpc/received-request.js';
-import { storageFromUrl } from '../../src/br/storage-url.js';
+import { storageFromUrl } from '../../src/br/request/storage-url.js';
 import type { BrKeyRange } from '../../src/format/br/messages.js';
 import type { BrBackupRequest } from '../../src/format/br/request-messages.js';
 import { loadBrMessages } from '../../src/format/br/proto/load.js';

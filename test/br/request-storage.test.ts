@@ -1,8 +1,8 @@
 import { createHash } from 'node:crypto';
 import { inspect } from 'node:util';
 import { describe, expect, it } from 'vitest';
-import { StorageBackend, azureCustomerKey } from '../../src/br/storage-backend.js';
-import { storageFromUrl } from '../../src/br/storage-url.js';
+import { StorageBackend, azureCustomerKey } from '../../src/br/request/storage-backend.js';
+import { storageFromUrl } from '../../src/br/request/storage-url.js';
 
 const invalid = (message: RegExp) =>
   expect.objectContaining({ code: 'INVALID_OPTION', message: expect.stringMatching(message) as string }) as Error;

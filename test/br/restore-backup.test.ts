@@ -2,10 +2,10 @@
 
 import fc from 'fast-check';
 import { describe, expect, it } from 'vitest';
-import { restoreBrBackup } from '../../src/br/restore-br.js';
-import type { BrChainLink } from '../../src/br/restore-options.js';
-import { verifyBrBackup } from '../../src/br/restore-verify.js';
-import { takeBrBackup } from '../../src/br/take-br-backup.js';
+import { restoreBrBackup } from '../../src/br/restore/restore-br.js';
+import type { BrChainLink } from '../../src/br/restore/options.js';
+import { verifyBrBackup } from '../../src/br/restore/verify.js';
+import { takeBrBackup } from '../../src/br/backup/take-br-backup.js';
 import { compareBytes, toHex } from '../../src/core/bytes.js';
 import { MutationType } from '../../src/core/mutation.js';
 import type { BrCipher } from '../../src/format/br/messages.js';

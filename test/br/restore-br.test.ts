@@ -1,8 +1,8 @@
 // restoreBrBackup over backups that were made by hand: what it restores, and what it refuses.
 
 import { describe, expect, it } from 'vitest';
-import { restoreBrBackup } from '../../src/br/restore-br.js';
-import type { RestoreBrOptions, RestoreBrProgress } from '../../src/br/restore-options.js';
+import { restoreBrBackup } from '../../src/br/restore/restore-br.js';
+import type { RestoreBrOptions, RestoreBrProgress } from '../../src/br/restore/options.js';
 import type { BrCipher } from '../../src/format/br/messages.js';
 import { MemoryRestoreTarget } from '../../src/testing/memory-restore-target.js';
 import type { TxnBackup } from './restore-backups.js';

@@ -2,7 +2,7 @@
 
 import { createHash } from 'node:crypto';
 import { describe, expect, it } from 'vitest';
-import { restoreBrBackup } from '../../src/br/restore-br.js';
+import { restoreBrBackup } from '../../src/br/restore/restore-br.js';
 import type { BrFile, BrInit } from '../../src/format/br/messages.js';
 import type { BackupContainer } from '../../src/ports/backup-container.js';
 import { MemoryRestoreTarget } from '../../src/testing/memory-restore-target.js';

@@ -2,7 +2,7 @@
 
 import { createHash } from 'node:crypto';
 import { describe, expect, it } from 'vitest';
-import { restoreBrBackup } from '../../src/br/restore-br.js';
+import { restoreBrBackup } from '../../src/br/restore/restore-br.js';
 import { Crc64Xor } from '../../src/core/crc64.js';
 import { loadBrMessages } from '../../src/format/br/proto/load.js';
 import { SstWriter } from '../../src/format/sst/sst-writer.js';

@@ -1,8 +1,8 @@
 // Restores of backups as real clusters have them: taken by old releases, of a part of the tables, of keyspaces.
 
 import { describe, expect, it } from 'vitest';
-import { restoreBrBackup } from '../../src/br/restore-br.js';
-import { verifyBrBackup } from '../../src/br/restore-verify.js';
+import { restoreBrBackup } from '../../src/br/restore/restore-br.js';
+import { verifyBrBackup } from '../../src/br/restore/verify.js';
 import { MemoryRestoreTarget } from '../../src/testing/memory-restore-target.js';
 import { bytes, newContainer, putTxnBackup, schema, tableKey } from './restore-backups.js';
 import { FULL, LONG, errorOf, rowsOf, text, txnBackup } from './restore-tools.js';

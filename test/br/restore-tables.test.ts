@@ -1,9 +1,9 @@
 // Restores of some tables, and of tables that become others.
 
 import { describe, expect, it } from 'vitest';
-import { restoreBrBackup } from '../../src/br/restore-br.js';
-import type { RestoreBrOptions, RestoreBrResult } from '../../src/br/restore-options.js';
-import { matchesName } from '../../src/br/restore-tables.js';
+import { restoreBrBackup } from '../../src/br/restore/restore-br.js';
+import type { RestoreBrOptions, RestoreBrResult } from '../../src/br/restore/options.js';
+import { matchesName } from '../../src/br/restore/tables.js';
 import { MemoryRestoreTarget } from '../../src/testing/memory-restore-target.js';
 import type { TxnRow } from './restore-backups.js';
 import { bytes, schema, tableKey } from './restore-backups.js';

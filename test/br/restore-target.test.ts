@@ -1,8 +1,8 @@
 // What a restore from a TiKV backup does to its target, and how it is interrupted and continued.
 
 import { describe, expect, it } from 'vitest';
-import { restoreBrBackup } from '../../src/br/restore-br.js';
-import type { RestoreBrOptions } from '../../src/br/restore-options.js';
+import { restoreBrBackup } from '../../src/br/restore/restore-br.js';
+import type { RestoreBrOptions } from '../../src/br/restore/options.js';
 import type { BackupContainer } from '../../src/ports/backup-container.js';
 import { BackupError } from '../../src/core/errors.js';
 import { ManualClock } from '../../src/testing/manual-clock.js';

@@ -2,9 +2,9 @@
 
 import fc from 'fast-check';
 import { describe, expect, it } from 'vitest';
-import { restoreBrBackup } from '../../src/br/restore-br.js';
-import { verifyBrBackup } from '../../src/br/restore-verify.js';
-import type { BrVerifyReport } from '../../src/br/restore-verify-report.js';
+import { restoreBrBackup } from '../../src/br/restore/restore-br.js';
+import { verifyBrBackup } from '../../src/br/restore/verify.js';
+import type { BrVerifyReport } from '../../src/br/restore/verify-report.js';
 import { Crc64Xor } from '../../src/core/crc64.js';
 import type { BrCipher, BrFile } from '../../src/format/br/messages.js';
 import type { BackupContainer } from '../../src/ports/backup-container.js';

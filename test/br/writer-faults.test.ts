@@ -6,7 +6,7 @@ import { toHex, utf8 } from '../../src/core/bytes.js';
 import type { BlockPress } from '../../src/format/sst/block-press.js';
 import { loadCodec } from '../../src/format/sst/codecs/load-codec.js';
 import { inlinePress } from '../../src/format/sst/inline-press.js';
-import type { BrPieceAnswer } from '../../src/br/br-snapshot-writer.js';
+import type { BrPieceAnswer } from '../../src/br/backup/br-snapshot-writer.js';
 import type { BackupContainer, BackupFile } from '../../src/ports/backup-container.js';
 import type { TxnBatch } from '../../src/ports/txn-range-source.js';
 import { RateLimiter } from '../../src/snapshot/rate-limiter.js';

@@ -2,7 +2,7 @@ import { describe, expect, it } from 'vitest';
 import type { RawApiVersion } from '../../src/format/br/raw-kv.js';
 import { MemoryContainer } from '../../src/container/memory-container.js';
 import { fromHex, toHex, utf8 } from '../../src/core/bytes.js';
-import type { BrPieceAnswer } from '../../src/br/br-snapshot-writer.js';
+import type { BrPieceAnswer } from '../../src/br/backup/br-snapshot-writer.js';
 import { toolMissing } from '../servers/judges.js';
 import type { WriterOptions } from './writer-world.js';
 import { batchOf, checkCover, dumped, namesIn, newWriter, rowsIn, storedBytes, totalsOf } from './writer-world.js';

@@ -9,7 +9,7 @@ import type { BrCipher } from '../../src/format/br/messages.js';
 import type { SstCompression } from '../../src/format/sst/codec.js';
 import { MemoryContainer } from '../../src/container/memory-container.js';
 import { compareBytes, toHex, utf8 } from '../../src/core/bytes.js';
-import type { BrPieceAnswer } from '../../src/br/br-snapshot-writer.js';
+import type { BrPieceAnswer } from '../../src/br/backup/br-snapshot-writer.js';
 import { toolMissing } from '../servers/judges.js';
 import type { TxnRow, WriterOptions } from './writer-world.js';
 import {

@@ -5,8 +5,8 @@ import { BackupError } from '../../core/errors.js';
 import type { BrMessages } from '../../format/br/message-codec.js';
 import type { BrInit } from '../../format/br/messages.js';
 import type { BrBackupRequest, BrBackupResponse } from '../../format/br/request-messages.js';
-import type { BackupStore } from '../backup-store.js';
-import { StorageBackend } from '../storage-backend.js';
+import type { BackupStore } from '../request/backup-store.js';
+import { StorageBackend } from '../request/storage-backend.js';
 import { BACKUP_METHOD } from './backup-service.js';
 
 /** By what gRPC's statuses mean for a backup; the others may pass. 3 invalid argument, 5 not found, 6 exists, 9 failed precondition, 11 out of range, 12 unimplemented, 15 data loss. */

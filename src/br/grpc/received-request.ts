@@ -5,10 +5,10 @@ import { BackupError } from '../../core/errors.js';
 import { isEncrypting } from '../../format/br/cipher.js';
 import type { BrCipher, BrKeyRange } from '../../format/br/messages.js';
 import type { BrBackupRequest, BrCipherInfo } from '../../format/br/request-messages.js';
-import type { BackupRequest } from '../backup-request.js';
-import type { RequestApiVersion } from '../backup-request.js';
-import { BackupRequestBuilder } from '../backup-request-builder.js';
-import { StorageBackend } from '../storage-backend.js';
+import type { BackupRequest } from '../request/backup-request.js';
+import type { RequestApiVersion } from '../request/backup-request.js';
+import { BackupRequestBuilder } from '../request/backup-request-builder.js';
+import { StorageBackend } from '../request/storage-backend.js';
 
 /** INVALID_OPTION for a request that makes no sense, UNSUPPORTED_FORMAT for one that this release cannot do as it was asked. */
 export function receivedRequest(message: BrBackupRequest): BackupRequest {

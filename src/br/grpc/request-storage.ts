@@ -5,8 +5,8 @@ import { BackupError } from '../../core/errors.js';
 import { DirectoryContainer } from '../../container/directory-container.js';
 import type { BrStorageName } from '../../format/br/file-name.js';
 import type { BackupContainer } from '../../ports/backup-container.js';
-import type { BackupRequest } from '../backup-request.js';
-import type { StorageBackend } from '../storage-backend.js';
+import type { BackupRequest } from '../request/backup-request.js';
+import type { StorageBackend } from '../request/storage-backend.js';
 
 /** Opens the place that a request names. What it throws is the answer: keep secrets out of it (those of the request itself are taken out). */
 export type OpenStorage = (

@@ -5,11 +5,11 @@ import { AbortScope } from '../../core/abort.js';
 import { checkMethods } from '../../core/check-option.js';
 import { BackupError } from '../../core/errors.js';
 import { loadBrMessages } from '../../format/br/proto/load.js';
-import type { BackupRequest } from '../backup-request.js';
-import { backUpCluster } from '../cluster-backup.js';
-import type { ClusterBackup, ClusterBackupMeta } from '../cluster-backup.js';
-import { gatherBackup } from '../gather-backup.js';
-import type { GatherOptions, GatheredBackup } from '../gather-backup.js';
+import type { BackupRequest } from '../request/backup-request.js';
+import { backUpCluster } from '../request/cluster-backup.js';
+import type { ClusterBackup, ClusterBackupMeta } from '../request/cluster-backup.js';
+import { gatherBackup } from '../request/gather-backup.js';
+import type { GatherOptions, GatheredBackup } from '../request/gather-backup.js';
 import { GrpcBackupStore } from './grpc-store.js';
 import { loadGrpc } from './load-grpc.js';
 

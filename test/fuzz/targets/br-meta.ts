@@ -1,7 +1,7 @@
 // TiKV's meta data: the protocol's messages, TiDB's schemas, and `backupmeta` with the nodes that it names.
 
 import { createHash } from 'node:crypto';
-import { readBackupMeta, type BackupMetaReader } from '../../../src/br/backup-meta.js';
+import { readBackupMeta, type BackupMetaReader } from '../../../src/br/meta/backup-meta.js';
 import { MemoryContainer } from '../../../src/container/memory-container.js';
 import { BackupError } from '../../../src/core/errors.js';
 import type { BrMessageType } from '../../../src/format/br/message-codec.js';
