@@ -20,7 +20,7 @@ export interface BlockPoolOptions {
   readonly numThreads: number;
   /** Closes the pool when it aborts, as `close` does. */
   readonly signal?: AbortSignal | undefined;
-  /** How those who wait for a thread take turns. A unit of work is some 1 MiB: with the default thresholds of 5 and 100 ms a backup counts as short for its first few MiB. */
+  /** How those who wait for a thread take turns. A unit of work is some 2 MiB: with the default thresholds of 5 and 100 ms a backup counts as short for its first few MiB. */
   readonly queue?: MultilevelQueueOptions | undefined;
   /** Where the threads' code is: for a host that is bundled into one file, and has `block-worker.js` somewhere else. */
   readonly workerFile?: string | URL | undefined;

@@ -15,7 +15,7 @@ export interface ThreadedBlockPressOptions {
 }
 
 /**
- * Each call of `press` is one unit of work for one thread: about 1 MiB of raw blocks keeps what it costs to hand them over small. The blocks' buffers are transferred, and gone here from the call on; the stored blocks
+ * Each call of `press` is one unit of work for one thread: about 2 MiB of raw blocks keep what it costs to hand them over small. The blocks' buffers are transferred, and gone here from the call on; the stored blocks
  * come back in that same memory. Calls may overlap, from several writers too; each answers for its own blocks, in their order.
  */
 export class ThreadedBlockPress implements BlockPress {

@@ -84,6 +84,11 @@ export class DataBlockDecoder {
     return { keyBytes, valueBytes: this.raw, at };
   }
 
+  /** The same, valid until the next `decode`. */
+  borrowedPlaces(): SstPlaces {
+    return { keyBytes: this.keyBytes, valueBytes: this.raw, at: this.at.subarray(0, PLACE_NUMBERS * this.count) };
+  }
+
   /** The internal key of an entry; shares memory. */
   internalKey(i: number): Uint8Array {
     const entry = PLACE_NUMBERS * i;

@@ -23,7 +23,8 @@ export class VersionResolver {
       const { count } = batch;
       const first = last === undefined ? 0 : endOfKey(batch, 0, last);
       const rows = this.#resolve(batch.slice(first, count));
-      last = batch.key(count - 1);
+      // The batch may be good no longer when the next one is there.
+      last = batch.key(count - 1).slice();
       if (rows.count > 0) yield rows;
     }
   }

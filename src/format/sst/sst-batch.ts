@@ -17,7 +17,7 @@ export interface SstPlaces {
 export const PLACE_NUMBERS = 4;
 export const [KEY_START, KEY_END, VALUE_START, VALUE_END] = [0, 1, 2, 3] as const;
 
-/** Entries in the order that was asked for. The memory belongs to the receiver; all keys and values share it, so one of them keeps the batch's. */
+/** Entries in the order that was asked for. The memory belongs to the receiver (but see `reuse` of a scan); all keys and values share it, so one of them keeps the batch's. */
 export class SstBatch {
   readonly places: SstPlaces;
   /** All entries are values, and no user key comes twice. */

@@ -14,6 +14,8 @@ import { type VerifiedSst, verifySst } from './verify-sst.js';
 export interface SstScanOptions extends SstRange {
   /** Descending. Default false. */
   readonly reverse?: boolean | undefined;
+  /** A batch is good until the next one is asked for, as what an iterator of RocksDB points to: its memory is used again. A fifth faster; scans with `reverse` heed it not. Default false. */
+  readonly reuse?: boolean | undefined;
   readonly signal?: AbortSignal | undefined;
 }
 
@@ -78,28 +80,29 @@ export class SstReader {
 
   /** Blocks in the order of keys or backward, each in ascending order itself. */
   async *#batches(options: SstScanOptions, backward: boolean): AsyncGenerator<SstBatch, void, undefined> {
-    const { from, to, signal } = options;
+    const { from, to, signal, reuse = false } = options;
     if (from !== undefined && to !== undefined && compareBytes(from, to) >= 0) return;
     const table = this.#table;
     const { globalSeqno } = table.properties;
     const decoder = table.newDecoder();
-    let before: SstBatch | undefined;
+    /** The internal key at which the block before ends; backward, the one after begins. */
+    let edge: Uint8Array | undefined;
     for await (const { handle, raw } of table.readDataBlocks({ from, to }, backward, signal)) {
       decoder.decode(raw, handle.offset);
-      const batch = new SstBatch(decoder.places(), decoder.isPlain, globalSeqno);
-      if (batch.count === 0) continue;
-      this.#checkNeighbours(backward ? batch : before, backward ? before : batch, handle.offset);
-      before = batch;
+      if (decoder.count === 0) continue;
+      const [firstKey, lastKey] = [decoder.internalKey(0), decoder.internalKey(decoder.count - 1)];
+      if (edge !== undefined)
+        this.#checkNeighbours(backward ? lastKey : edge, backward ? edge : firstKey, handle.offset);
+      edge = (backward ? firstKey : lastKey).slice();
+      const places = reuse && !backward ? decoder.borrowedPlaces() : decoder.places();
+      const batch = new SstBatch(places, decoder.isPlain, globalSeqno);
       const first = from === undefined ? 0 : batch.lowerBound(from);
       const last = to === undefined ? batch.count : batch.lowerBound(to);
       if (first < last) yield batch.slice(first, last);
     }
   }
 
-  #checkNeighbours(lower: SstBatch | undefined, upper: SstBatch | undefined, offset: number): void {
-    if (lower === undefined || upper === undefined) return;
-    const last = lower.internalKey(lower.count - 1);
-    const first = upper.internalKey(0);
+  #checkNeighbours(last: Uint8Array, first: Uint8Array, offset: number): void {
     if (compareInternalKeys(last, first) < 0) return;
     const what = `a block begins at "${printableBytes(first)}", the one before it ends at "${printableBytes(last)}"`;
     refuseSst(this.#table.file, offset, what);

@@ -56,6 +56,29 @@ describe('look-ups and ranges', () => {
     );
   }, 120_000);
 
+  it("batches are the receiver's, but with `reuse` only until the next one", async () => {
+    const press = await pressFor('none');
+    const rows = Array.from({ length: 500 }, (_, i): Row => [
+      Buffer.from(String(i).padStart(8, '0')),
+      Buffer.from('v'),
+    ]);
+    const reader = await openBytes((await writeSst(rows, { press, blockSize: 500 })).bytes);
+    const expected = rows.map(([of]) => hexOf(of));
+    const kept = [];
+    for await (const batch of reader.rows()) kept.push(batch);
+    expect(kept.length).toBeGreaterThan(5);
+    expect(kept.flatMap((batch) => batch.keys().map(hexOf))).toEqual(expected);
+    const memory = new Set<ArrayBufferLike>();
+    const seen: string[] = [];
+    for await (const batch of reader.rows({ reuse: true })) {
+      memory.add(batch.places.keyBytes.buffer);
+      seen.push(...batch.keys().map(hexOf));
+    }
+    expect(seen).toEqual(expected);
+    // It grows at first.
+    expect(memory.size).toBeLessThan(kept.length);
+  });
+
   it('a scan that is left waits for its read, and reads no more', async () => {
     const press = await pressFor('none');
     const rows = Array.from({ length: 5000 }, (_, i): Row => [

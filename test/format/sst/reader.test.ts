@@ -75,9 +75,11 @@ describe.skipIf(missingRocksDb !== undefined)(`files that RocksDB wrote${title}`
     const { bytes, entries, rows } = await writeWithRocksDb(args);
     const reader = await openBytes(bytes, { readAheadBytes: 10_000 });
     expect(await readEntries(reader)).toEqual(entries);
+    expect(await readEntries(reader, { reuse: true })).toEqual(entries);
     expect(await readEntries(reader, { reverse: true })).toEqual(entries.toReversed());
     expect(await readRows(reader)).toEqual(rows);
-    expect(await readRows(reader, { reverse: true })).toEqual(rows.toReversed());
+    expect(await readRows(reader, { reuse: true })).toEqual(rows);
+    expect(await readRows(reader, { reverse: true, reuse: true })).toEqual(rows.toReversed());
     const verified = await reader.verify();
     expect(verified.entries).toBe(entries.length + reader.rangeDeletions.length);
     for (const [key, value] of rows.filter((_, i) => i % 50 === 0)) {
