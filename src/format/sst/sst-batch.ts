@@ -106,8 +106,9 @@ export class SstBatch {
   pick(entries: readonly number[]): SstBatch {
     const { at } = this.places;
     const picked = new Uint32Array(PLACE_NUMBERS * entries.length);
-    for (const [i, entry] of entries.entries()) {
-      picked.set(at.subarray(PLACE_NUMBERS * entry, PLACE_NUMBERS * (entry + 1)), PLACE_NUMBERS * i);
+    for (let i = 0; i < entries.length; i++) {
+      const from = PLACE_NUMBERS * (entries[i] as number);
+      for (let j = 0; j < PLACE_NUMBERS; j++) picked[PLACE_NUMBERS * i + j] = at[from + j] as number;
     }
     return this.#with(picked);
   }
