@@ -1,10 +1,9 @@
 // Runs a target on input after input. With coverage, inputs that reach code that none before has reached are kept, and later ones are made from them.
 
 import { createHash } from 'node:crypto';
-import { setFlagsFromString } from 'node:v8';
-import { runInNewContext } from 'node:vm';
 import { BackupError } from '../../src/core/errors.js';
 import { SimRandom } from '../../src/testing/simulation/random.js';
+import { collectGarbage } from '../collect-garbage.js';
 import type { Coverage } from './coverage.js';
 import { hugeJson, mutateJson, withHuge } from './mutate-json.js';
 import { mutateBytes, randomBytes } from './mutate.js';
@@ -323,16 +322,6 @@ function signature(message: string): string {
 function memoryInUse(): number {
   const { heapUsed, arrayBuffers } = process.memoryUsage();
   return heapUsed + arrayBuffers;
-}
-
-let collect: (() => void) | undefined;
-
-function collectGarbage(): void {
-  if (collect === undefined) {
-    setFlagsFromString('--expose-gc');
-    collect = runInNewContext('gc') as () => void;
-  }
-  collect();
 }
 
 export { WrongResult };

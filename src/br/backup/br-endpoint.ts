@@ -46,7 +46,7 @@ const MAX_IDLE_BYTES = 16 << 20;
 
 /**
  * Takes requests, several at a time if need be; those without a rate limit of their own share the endpoint's. Memory, per request: for each of the scans a batch of rows of the source and the blocks of two files that are not
- * stored yet (some MiB), and as much for each of twice `ioThreadSize` pieces that wait to be finished.
+ * stored yet (some MiB; with n threads up to (2n + 2) x 2 MiB each), and as much for each of twice `ioThreadSize` pieces that wait to be finished.
  */
 export class BrEndpoint {
   readonly #options: ResolvedBrEndpoint;

@@ -66,8 +66,8 @@ export interface BrSnapshotWriterOptions extends BrFileFacts {
 }
 
 /**
- * `await addTxn(batch)` or `await addRaw(batch)`, batch after batch, then `await finish()`; otherwise `await abort()`. One call at a time, but for `abort`. Memory: for each of the two files a batch of blocks of 1 MiB, and those
- * that are under way to the container: one more than the press works on at once.
+ * `await addTxn(batch)` or `await addRaw(batch)`, batch after batch, then `await finish()`; otherwise `await abort()`. One call at a time, but for `abort`. Memory: for each of the two files a batch of blocks of 1 MiB (2 MiB
+ * with threads), and those that are under way to the container: one more than the press works on at once.
  */
 export class BrSnapshotWriter {
   readonly #options: BrSnapshotWriterOptions;

@@ -53,7 +53,7 @@ export interface RestoreBrOptions {
   readonly clearTarget?: boolean | undefined;
   /** Bytes of keys and values per `apply`, as far as the target's limits allow. Default 1 MiB. */
   readonly applyBytes?: number | undefined;
-  /** Bytes read at a time while files are checked, and read ahead of an SST file's blocks. Default 1 MiB. */
+  /** Bytes read at a time while files are checked, and of an SST file's blocks, of which two reads more are ahead. Default 1 MiB. */
   readonly readBytes?: number | undefined;
   /** Reads at a time, 1 to 256. Default 4. */
   readonly concurrency?: number | undefined;

@@ -50,6 +50,7 @@ export async function* readBlocks<P>(
       yield run;
     }
   } finally {
+    runs.end();
     // Joined, so that nothing of a reader that was left runs on; what they say interests nobody then.
     await Promise.allSettled(reads);
   }
@@ -77,6 +78,7 @@ class RunPlanner<P> {
   #runBytes: number;
   /** Taken from `#handles`, and too far for the run before. */
   #held: PlacedHandle<P> | undefined;
+  #ended = false;
   /** The run that was planned last. */
   #last: Promise<PlannedRun<P> | undefined> = Promise.resolve(undefined);
 
@@ -90,6 +92,11 @@ class RunPlanner<P> {
   next(): Promise<PlannedRun<P> | undefined> {
     this.#last = this.#last.then(() => this.#plan());
     return this.#last;
+  }
+
+  /** Nobody wants what is not planned yet. */
+  end(): void {
+    this.#ended = true;
   }
 
   async #plan(): Promise<PlannedRun<P> | undefined> {
@@ -112,10 +119,11 @@ class RunPlanner<P> {
       blocks.push(more);
     }
     this.#runBytes = Math.min(2 * this.#runBytes, this.#maxRunBytes);
-    return { begin, end, blocks };
+    return this.#ended ? undefined : { begin, end, blocks };
   }
 
   async #take(): Promise<PlacedHandle<P> | undefined> {
+    if (this.#ended) return undefined;
     const held = this.#held;
     if (held !== undefined) {
       this.#held = undefined;

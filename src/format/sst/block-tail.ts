@@ -1,6 +1,6 @@
 // The end of a raw block: where its entries end, and the restart points, which are the entries whose keys stand there whole.
 //
-// block = entries, perhaps a hash index (buckets, u16 their number), restart points (u32 LE each), u32 LE: their number, its highest bit for the hash index
+// block = entries, restart points (u32 LE each), perhaps a hash index (buckets, u16 their number), u32 LE: the number of restart points, its highest bit for the hash index
 
 import { readUint32LE } from '../../core/mutation.js';
 import type { SstFile } from './sst-file.js';

@@ -141,16 +141,16 @@ export class DataBlockDecoder {
       if (at > end || at > nextRestart || shared > start - lastStart || keyLength < INTERNAL_BYTES) {
         this.#refuse(`the entry at ${entryAt} of the block cannot be: ${shared}, ${unshared} and ${valueLength} bytes`);
       }
-      const place = PLACE_NUMBERS * count;
-      if (place === places.length) {
-        this.#growPlaces();
-        ({ at: places } = this);
-      }
       const keyEnd = start + keyLength;
       if (keyEnd + SLACK_BYTES > keyBytes.length) {
         this.#growKeys(keyEnd, start);
         ({ keyBytes } = this);
         keyView = new DataView(keyBytes.buffer);
+      }
+      const place = PLACE_NUMBERS * count;
+      if (place === places.length) {
+        this.#growPlaces();
+        ({ at: places } = this);
       }
 
       if (shared > LONG) {

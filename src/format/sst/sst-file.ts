@@ -10,7 +10,7 @@ export interface SstFile {
   readonly name: string;
   /** Bytes. */
   readonly size: number;
-  /** `length` bytes from `offset`; fewer only where the file ends before, which the reader then refuses. The memory belongs to the reader. */
+  /** `length` bytes from `offset`; fewer only where the file ends before, which the reader then refuses. The memory belongs to the reader. Calls overlap: a scan has two under way. */
   read(offset: number, length: number): Promise<Uint8Array>;
 }
 

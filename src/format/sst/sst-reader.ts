@@ -53,7 +53,7 @@ export class SstReader {
 
   /** The value of the newest entry of a user key, in memory of its own; undefined if there is none or it is deleted. UNSUPPORTED_FORMAT as for `rows`. */
   async get(key: Uint8Array): Promise<Uint8Array | undefined> {
-    for await (const batch of this.#batches({ from: key, to: keyAfter(key) }, false)) {
+    for await (const batch of this.#batches({ from: key, to: keyAfter(key), reuse: true }, false)) {
       return this.#resolver.isRow(batch, 0) ? batch.value(0).slice() : undefined;
     }
     return undefined;

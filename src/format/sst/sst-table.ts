@@ -22,9 +22,9 @@ import { GLOBAL_SEQNO, readProperties, type SstProperties } from './sst-properti
 export interface SstReaderOptions extends SstFile {
   /** How blocks are decompressed; called once for each compression that the file has. Default: the optional packages. */
   readonly loadCodec?: ((compression: SstCompression) => Promise<BlockCodec>) | undefined;
-  /** Most bytes of a block, stored or raw, and most bytes of its keys once they are whole. What takes more is refused with UNSUPPORTED_FORMAT, before memory is taken for it. Default 256 MiB. */
+  /** Most bytes of a block, stored or raw, and most bytes of its keys once they are whole. What takes more is refused with UNSUPPORTED_FORMAT, before memory is taken for it. From 1 KiB to 1 GiB, default 256 MiB. */
   readonly maxBlockBytes?: number | undefined;
-  /** Scans read so many bytes at once, and twice as many ahead. Default 1 MiB. */
+  /** Scans read so many bytes at once, and twice as many ahead, in two reads. Default 1 MiB. */
   readonly readAheadBytes?: number | undefined;
   /** Scans let others run now and then. Default: the system's. */
   readonly clock?: Pick<Clock, 'yieldToHost'> | undefined;
@@ -56,6 +56,8 @@ export const RANGE_DELETIONS = 'rocksdb.range_del';
 const DICTIONARY = 'rocksdb.compression_dict';
 
 const DEFAULT_MAX_BLOCK_BYTES = 256 << 20;
+/** The places of as many entries as there may be in such a block are still one piece of memory. */
+const MAX_MAX_BLOCK_BYTES = 1 << 30;
 const DEFAULT_READ_AHEAD_BYTES = 1 << 20;
 /** Raw bytes of blocks between two turns of the event loop. */
 const BYTES_PER_TURN = 4 << 20;
@@ -90,7 +92,7 @@ export class SstTable {
 
   static async open(options: SstReaderOptions): Promise<SstTable> {
     const maxBlockBytes = options.maxBlockBytes ?? DEFAULT_MAX_BLOCK_BYTES;
-    checkWholeNumber('maxBlockBytes', maxBlockBytes, 1024, 2 ** 32 - 1);
+    checkWholeNumber('maxBlockBytes', maxBlockBytes, 1024, MAX_MAX_BLOCK_BYTES);
     checkWholeNumber('size', options.size, 0);
     const footer = await readFooter(options);
     const checksum = await loadBlockChecksum(footer.checksumType);

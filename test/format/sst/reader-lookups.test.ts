@@ -9,7 +9,11 @@ import { hexOf, openBytes } from './rocksdb-file.js';
 import { pressFor, type Row, writeSst } from './write-rows.js';
 
 /** Few bytes, so that keys meet, are prefixes of each other and are asked for between rows. */
-const key = fc.array(fc.constantFrom(0, 1, 0x7f, 0xff), { maxLength: 5 }).map((bytes) => Uint8Array.from(bytes));
+const shortKey = fc.array(fc.constantFrom(0, 1, 0x7f, 0xff), { maxLength: 5 });
+/** And some about as long as those that are copied in another way. */
+const key = fc
+  .tuple(fc.constantFrom(0, 0, 0, 88, 93, 96, 120), shortKey)
+  .map(([prefix, bytes]) => Uint8Array.from([...new Array<number>(prefix).fill(5), ...bytes]));
 
 const rowsOf = fc
   .array(fc.tuple(key, fc.uint8Array({ maxLength: 30 })), { minLength: 1, maxLength: 60 })
@@ -32,7 +36,7 @@ describe('look-ups and ranges', () => {
         rowsOf,
         fc.constantFrom<2 | 3 | 4 | 5>(2, 3, 4, 5),
         fc.array(key, { maxLength: 10 }),
-        fc.array(fc.tuple(fc.option(key), fc.option(key), fc.boolean()), { maxLength: 5 }),
+        fc.array(fc.tuple(fc.option(key), fc.option(key), fc.boolean(), fc.boolean()), { maxLength: 5 }),
         async (rows: readonly Row[], formatVersion, keys, ranges) => {
           const { bytes } = await writeSst(rows, { press, formatVersion, blockSize: 64, restartInterval: 3 });
           const reader = await openBytes(bytes, { readAheadBytes: 100 });
@@ -42,12 +46,12 @@ describe('look-ups and ranges', () => {
             const found = await reader.get(wanted);
             expect(found && hexOf(found)).toBe(value && hexOf(value));
           }
-          for (const [from, to, reverse] of ranges) {
+          for (const [from, to, reverse, reuse] of ranges) {
             const inside = rows.filter(
               ([of]) => (from === null || compareBytes(of, from) >= 0) && (to === null || compareBytes(of, to) < 0),
             );
             const expected = inside.map(([of, value]) => `${hexOf(of)}=${hexOf(value)}`);
-            const options = { from: from ?? undefined, to: to ?? undefined, reverse };
+            const options = { from: from ?? undefined, to: to ?? undefined, reverse, reuse };
             expect(await collect(reader, options)).toEqual(reverse ? expected.reverse() : expected);
           }
         },
@@ -101,7 +105,17 @@ describe('look-ups and ranges', () => {
       expect(batch.count).toBeGreaterThan(0);
       break;
     }
-    expect({ reads, running }).toEqual({ reads: 2, running: 0 });
+    expect({ reads, running }).toEqual({ reads: 1, running: 0 });
+    reads = 0;
+    let atLeave = 0;
+    for await (const batch of reader.rows()) {
+      expect(batch.count).toBeGreaterThan(0);
+      if (reads < 4) continue;
+      atLeave = reads;
+      break;
+    }
+    for (let i = 0; i < 5; i++) await new Promise((resolve) => setImmediate(resolve));
+    expect({ reads, running }).toEqual({ reads: atLeave, running: 0 });
     const { signal } = new AbortController();
     expect(await collect(reader, { signal })).toHaveLength(5000);
     await expect(collect(reader, { signal: AbortSignal.abort(new Error('enough')) })).rejects.toThrow('enough');

@@ -82,6 +82,7 @@ export const sstFile: FuzzTarget = {
     });
     const entries = await entriesOf(reader.entries());
     checkOrder(entries);
+    mustEqual(await entriesOf(reader.entries({ reuse: true })), entries, 'entries with reuse');
     const backward = await entriesOf(reader.entries({ reverse: true }));
     mustEqual(backward.toReversed(), entries, 'entries backward');
     const rows = await checkRows(reader, entries);
