@@ -105,7 +105,8 @@ async function entriesOf(batches: AsyncIterable<SstBatch>): Promise<Entry[]> {
   for await (const batch of batches) {
     must(batch.count > 0, 'an empty batch');
     for (let i = 0; i < batch.count; i++) {
-      const bytes = batch.key(i);
+      // The batch may be good only until the next one.
+      const bytes = batch.key(i).slice();
       const value = toHex(batch.value(i));
       entries.push({ key: toHex(bytes), bytes, type: batch.type(i), seqno: batch.seqno(i), value });
     }
